@@ -1,0 +1,5 @@
+module github.com/tandem-cache/tandem/bench
+
+go 1.26.0
+
+replace github.com/tandem-cache/tandem => ..
