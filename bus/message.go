@@ -1,0 +1,102 @@
+package bus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// A Kind says what a message is about.
+type Kind uint8
+
+// The kinds. Numbers on the wire do not change.
+const (
+	Invalidate Kind = 1 // Names were invalidated at Tick
+	Filled     Kind = 2 // the keys Names were filled, or their leases given back
+	Feed       Kind = 3 // Status of a feed
+)
+
+// A Message is what pods tell each other. On the wire it is the msgpack array [kind, tick, origin, names, status], where status
+// is nil or [feed, connected, position, committed in Unix ms, lag in ms].
+type Message struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+
+	Kind   Kind
+	Tick   uint64
+	Origin string // who invalidated: "api", or a feed
+	Names  []string
+	Status *FeedStatus
+}
+
+// FeedStatus is what the follower of a feed last knew.
+type FeedStatus struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+
+	Feed        string
+	Connected   bool
+	Position    string
+	CommittedMS int64 // when the last applied change was committed, Unix ms; 0: none yet
+	LagMS       int64 // since the oldest change not yet applied was committed, in ms
+}
+
+// Committed is CommittedMS as a time; zero for none.
+func (s FeedStatus) Committed() time.Time {
+	if s.CommittedMS == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.CommittedMS).UTC()
+}
+
+// Lag is LagMS as a duration.
+func (s FeedStatus) Lag() time.Duration { return time.Duration(s.LagMS) * time.Millisecond }
+
+const (
+	numbered   = "J1"
+	notice     = "N1"
+	lineageLen = 16
+)
+
+var errUnreadable = errors.New("bus: unreadable message")
+
+// frame is a message as it came over pub/sub: with its place in the journal, or none for a notice.
+type frame struct {
+	lineage string
+	n       uint64 // 0 for a notice
+	payload []byte
+}
+
+func parseFrame(b []byte) (frame, error) {
+	rest, ok := bytes.CutPrefix(b, []byte(notice))
+	if ok {
+		return frame{payload: rest}, nil
+	}
+	rest, ok = bytes.CutPrefix(b, []byte(numbered))
+	if !ok || len(rest) < lineageLen {
+		return frame{}, fmt.Errorf("%w: no frame", errUnreadable)
+	}
+	digits, payload, ok := bytes.Cut(rest[lineageLen:], []byte(" "))
+	n, err := strconv.ParseUint(string(digits), 10, 64)
+	if !ok || err != nil || n == 0 {
+		return frame{}, fmt.Errorf("%w: number %q", errUnreadable, digits[:min(len(digits), 20)])
+	}
+	return frame{lineage: string(rest[:lineageLen]), n: n, payload: payload}, nil
+}
+
+func encode(m Message) ([]byte, error) {
+	b, err := msgpack.Marshal(&m)
+	if err != nil {
+		return nil, fmt.Errorf("bus: encode: %w", err)
+	}
+	return b, nil
+}
+
+func decode(payload []byte) (m Message, err error) {
+	if err := msgpack.Unmarshal(payload, &m); err != nil {
+		return Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,48 @@
+package local
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// NoExpiry is an Entry's Expires when it lives until it is invalidated.
+const NoExpiry time.Duration = math.MaxInt64
+
+// A Name is something that an entry stands on: its key, its space, a tag.
+type Name struct {
+	Text string
+	Tick uint64 // the value reflects every invalidation of Text up to and including this tick
+	hash uint64
+}
+
+// NewName returns the name with its hash.
+func NewName(text string, tick uint64) Name {
+	return Name{Text: text, Tick: tick, hash: xxhash.Sum64String(text)}
+}
+
+// An Entry is a decoded value in L1. Its fields do not change after the entry was handed to a [Store].
+type Entry struct {
+	Space   uint32        // the caller's number of the space
+	ID      string        // the identifier inside the space
+	Value   any           // shared by all readers
+	Names   []Name        // what it stands on
+	Expires time.Duration // on the caller's monotonic clock; NoExpiry for none
+	Cost    int64         // bytes, as the store counts them
+
+	// verified is the guard's number up to which the entry is known to be valid. It moves forward when a check passes.
+	// Two checks may store in either order; the lower number costs a check more and is otherwise as true.
+	verified atomic.Uint64
+}
+
+// NewEntry returns an entry that was read after the guard's number born was noted.
+func NewEntry(space uint32, id string, value any, born uint64, names []Name) *Entry {
+	e := &Entry{Space: space, ID: id, Value: value, Names: names, Expires: NoExpiry}
+	e.verified.Store(born)
+	return e
+}
+
+// Verified is the guard's number up to which the entry is known to be valid.
+func (e *Entry) Verified() uint64 { return e.verified.Load() }

@@ -1,0 +1,62 @@
+package local
+
+import (
+	"fmt"
+	"hash/maphash"
+
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+// entryOverhead is what an entry costs beside its value, in bytes: the entry, its key in ristretto's maps and counters.
+const entryOverhead = 192
+
+// A Store holds entries up to a total cost. It evicts by ristretto's TinyLFU; it never asks whether an entry is valid.
+//
+// Ristretto applies sets in the background: one is visible at some time after [Store.Set], or dropped when too many come at
+// once. After [Store.Wait] every earlier Set is visible or gone for good.
+type Store struct {
+	cache *ristretto.Cache[uint64, *Entry]
+	seed  maphash.Seed
+}
+
+// NewStore returns a store for entries of maxCost bytes in all.
+func NewStore(maxCost int64) (*Store, error) {
+	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *Entry]{
+		NumCounters:        max(1<<12, maxCost/100), // ten for each entry of 1 KB
+		MaxCost:            maxCost,
+		BufferItems:        64,
+		IgnoreInternalCost: true,                                            // counted in entryOverhead
+		KeyToHash:          func(h uint64) (uint64, uint64) { return h, 0 }, // h is a hash already; Get compares the whole identifier
+	})
+	if err != nil {
+		return nil, fmt.Errorf("local: a store of %d bytes: %w", maxCost, err)
+	}
+	return &Store{cache: cache, seed: maphash.MakeSeed()}, nil
+}
+
+// Get returns the entry of id in space, or nil. Identifiers whose hashes collide evict each other and are never confused.
+func (s *Store) Get(space uint32, id string) *Entry {
+	e, ok := s.cache.Get(s.hash(space, id))
+	if !ok || e.Space != space || e.ID != id {
+		return nil
+	}
+	return e
+}
+
+// Set stores e, later, if the policy admits it.
+func (s *Store) Set(e *Entry) bool {
+	return s.cache.Set(s.hash(e.Space, e.ID), e, e.Cost+entryOverhead)
+}
+
+// Delete removes the entry of id in space. It may block while ristretto is behind with its sets.
+func (s *Store) Delete(space uint32, id string) { s.cache.Del(s.hash(space, id)) }
+
+// Wait returns when every earlier Set is visible or dropped. It must not be called after Close.
+func (s *Store) Wait() { s.cache.Wait() }
+
+// Close frees the store. Get finds nothing afterwards.
+func (s *Store) Close() { s.cache.Close() }
+
+func (s *Store) hash(space uint32, id string) uint64 {
+	return maphash.String(s.seed, id) ^ (uint64(space)+1)*0x9e3779b97f4a7c15
+}

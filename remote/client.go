@@ -1,0 +1,52 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Bound returns client with every call limited to timeout, sharing client's connections. go-redis by default lets a call to a
+// frozen server last for its ReadTimeout of seconds, times its retries, whatever the context says.
+//
+// A *redis.Client (also of Sentinel) is bounded as it is. A *redis.ClusterClient has no such copy: it must have been made with
+// ContextTimeoutEnabled. The caller keeps client and closes it.
+func Bound(client redis.UniversalClient, timeout time.Duration) (redis.UniversalClient, error) {
+	if client == nil || reflect.ValueOf(client).IsNil() {
+		return nil, errors.New("remote: the Redis client is a nil pointer")
+	}
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.WithTimeout(timeout), nil
+	case *redis.ClusterClient:
+		if !c.Options().ContextTimeoutEnabled {
+			return nil, errors.New("remote: set ContextTimeoutEnabled on the ClusterClient: without it a frozen node would hold every read for ReadTimeout")
+		}
+		return c, nil
+	default:
+		return nil, fmt.Errorf("remote: %T is not supported: use *redis.Client or *redis.ClusterClient", client)
+	}
+}
+
+// A Store is one cache's part of a Redis.
+type Store struct {
+	client redis.UniversalClient
+	prefix string // "<name>:"
+}
+
+// New returns the part of Redis that belongs to the cache called name. It does not talk to Redis.
+func New(client redis.UniversalClient, name string) *Store {
+	return &Store{client: client, prefix: name + ":"}
+}
+
+// Ping says whether Redis answers.
+func (s *Store) Ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
+
+func (s *Store) entryKey(key string) string { return s.prefix + key }
+func (s *Store) tickKey() string            { return s.prefix + "{tick}" }
+func (s *Store) feedKey(feed string) string { return s.prefix + "{feed:" + feed + "}" }
+func (s *Store) bucketKey(b int) string     { return fmt.Sprintf("%s{names:%02x}", s.prefix, b) }

@@ -1,0 +1,22 @@
+// Package remote is the second tier of the cache: entries, leases, ticks and the table of recent names in Redis.
+//
+//	store, err := remote.New(client, "storefront")
+//	raw, err := store.Get(ctx, "orders:account:acc_001")                  // a hit is one plain GET
+//	lease, err := store.Acquire(ctx, key, remote.NewToken(), nil)         // a miss is one round trip
+//	stored, waiters, err := store.Fill(ctx, key, token, envelope, life)   // only over its own marker
+//
+// # Promises
+//
+//   - A tick is never given out twice and never lower than one before, across restarts and failovers of Redis.
+//   - A fill stores only over the marker of its own load: an invalidation, an expiry or another holder refuse it.
+//   - A bucket of the table that was evicted or flushed outdates what asks it; it never answers "nothing happened".
+//   - An envelope that cannot be read is an error value, never a panic and never a wrong value.
+//   - Every call follows its context, and takes no longer than the timeout given to [Bound].
+//   - All methods may be called from any goroutine.
+//
+// # Bytes
+//
+// For a cache named storefront: entries are strings at storefront:<key>; the counter is the hash storefront:{tick}; the table
+// is the sorted sets storefront:{names:00} to storefront:{names:7f}; a checkpoint is the hash storefront:{feed:<feed>}.
+// The layout of a value is at [Envelope], of a marker at [Store.Acquire], of a bucket at [Store.Touch].
+package remote

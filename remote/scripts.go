@@ -1,0 +1,70 @@
+package remote
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed lua/run_id.lua
+	runID string
+	//go:embed lua/tick.lua
+	tickLua string
+	//go:embed lua/touch.lua
+	touchLua string
+	//go:embed lua/bucket_begin.lua
+	bucketBeginLua string
+	//go:embed lua/bucket_end.lua
+	bucketEndLua string
+	//go:embed lua/acquire.lua
+	acquireLua string
+	//go:embed lua/fill.lua
+	fillLua string
+	//go:embed lua/renew.lua
+	renewLua string
+	//go:embed lua/release.lua
+	releaseLua string
+	//go:embed lua/advance.lua
+	advanceLua string
+
+	tickScript        = redis.NewScript(runID + tickLua)
+	touchScript       = redis.NewScript(touchLua)
+	bucketBeginScript = redis.NewScript(bucketBeginLua)
+	bucketEndScript   = redis.NewScript(bucketEndLua)
+	acquireScript     = redis.NewScript(acquireLua)
+	fillScript        = redis.NewScript(fillLua)
+	renewScript       = redis.NewScript(renewLua)
+	releaseScript     = redis.NewScript(releaseLua)
+	advanceScript     = redis.NewScript(advanceLua)
+)
+
+// pipelined runs a pipeline of scripts called by their digest. Where a server does not know one (it was restarted), all are
+// sent in full and the pipeline runs once more: each script may run twice.
+func (s *Store) pipelined(ctx context.Context, scripts []*redis.Script, fill func(redis.Pipeliner)) error {
+	err := s.exec(ctx, fill)
+	if err == nil || !strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		return err
+	}
+	for _, script := range scripts {
+		if err := script.Load(ctx, s.client).Err(); err != nil {
+			return err
+		}
+	}
+	return s.exec(ctx, fill)
+}
+
+// exec runs a pipeline and returns its first error that is not the absence of a value.
+func (s *Store) exec(ctx context.Context, fill func(redis.Pipeliner)) error {
+	pipe := s.client.Pipeline()
+	fill(pipe)
+	cmds, _ := pipe.Exec(ctx) // its error is one of the commands'
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && err != redis.Nil {
+			return err
+		}
+	}
+	return nil
+}

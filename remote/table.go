@@ -1,0 +1,135 @@
+package remote
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// The size of the table: all pods of a cache must agree on the count of buckets. Full, it takes about 30 MB of Redis.
+const (
+	bucketCount    = 128
+	bucketCapacity = 2048
+)
+
+// A Name is something that an entry stands on, and the tick up to which the entry reflects its invalidations.
+type Name struct {
+	Text string
+	Tick uint64
+}
+
+func bucketOf(name string) int { return int(xxhash.Sum64String(name) % bucketCount) }
+
+// Touch notes in the table that names were invalidated at tick. whole is false when a bucket had no floor: nothing could be
+// stored there, what asks it is dead, and [Store.MakeTable] is due.
+//
+// A bucket is a sorted set {name → highest tick}, with the member "floor" for the tick up to which names may be missing. A
+// full bucket loses its oldest names and its floor rises to them.
+func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (whole bool, err error) {
+	byBucket := make(map[int][]any)
+	for _, name := range names {
+		b := bucketOf(name)
+		byBucket[b] = append(byBucket[b], name)
+	}
+	var cmds []*redis.Cmd
+	err = s.pipelined(ctx, []*redis.Script{touchScript}, func(p redis.Pipeliner) {
+		cmds = cmds[:0]
+		for b, members := range byBucket {
+			args := append([]any{tick, bucketCapacity}, members...)
+			cmds = append(cmds, touchScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, args...))
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
+	}
+	whole = true
+	for _, cmd := range cmds {
+		stored, err := cmd.Int()
+		if err != nil {
+			return false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
+		}
+		whole = whole && stored == 1
+	}
+	return whole, nil
+}
+
+// Judge asks the table about a value that stands on names. whole is false when a bucket had no floor; then the value is dead.
+func (s *Store) Judge(ctx context.Context, names []Name) (valid, whole bool, err error) {
+	cmds := make([]*redis.FloatSliceCmd, len(names))
+	err = s.exec(ctx, func(p redis.Pipeliner) {
+		for i, n := range names {
+			cmds[i] = p.ZMScore(ctx, s.bucketKey(bucketOf(n.Text)), "floor", n.Text)
+		}
+	})
+	if err != nil {
+		return false, true, fmt.Errorf("remote: judge %d names: %w", len(names), err)
+	}
+	valid, whole = true, true
+	for i, n := range names {
+		scores := cmds[i].Val() // go-redis gives 0 for an absent member; a floor and a tick are above 0
+		floor, tick := uint64(scores[0]), uint64(scores[1])
+		whole = whole && floor != 0
+		valid = valid && floor != 0 && n.Tick >= floor && n.Tick >= tick
+	}
+	return valid, whole, nil
+}
+
+// MakeTable makes the buckets that are missing.
+//
+// A bucket gets its floor in three steps: a nonce is written, the counter is read, the floor is set to that if the nonce still
+// stands. Read first and written at once, the floor could miss an invalidation:
+//
+//	1 maker: reads the counter, 6
+//	2 invalidation: takes tick 7, finds no bucket, stores nothing
+//	3 maker: floor = 6
+//	4 an entry read at 6 asks: no tick above 6 is known, valid
+func (s *Store) MakeTable(ctx context.Context, seen uint64) error {
+	missing, err := s.missingBuckets(ctx)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	nonce := rand.Text()
+	err = s.pipelined(ctx, []*redis.Script{bucketBeginScript}, func(p redis.Pipeliner) {
+		for _, b := range missing {
+			bucketBeginScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("remote: begin %d buckets: %w", len(missing), err)
+	}
+	floor, err := s.LastTick(ctx, seen)
+	if err != nil {
+		return err
+	}
+	err = s.pipelined(ctx, []*redis.Script{bucketEndScript}, func(p redis.Pipeliner) {
+		for _, b := range missing {
+			bucketEndScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce, floor)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("remote: end %d buckets: %w", len(missing), err)
+	}
+	return nil
+}
+
+func (s *Store) missingBuckets(ctx context.Context) ([]int, error) {
+	cmds := make([]*redis.FloatCmd, bucketCount)
+	err := s.exec(ctx, func(p redis.Pipeliner) {
+		for b := range cmds {
+			cmds[b] = p.ZScore(ctx, s.bucketKey(b), "floor")
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("remote: look at the table: %w", err)
+	}
+	var missing []int
+	for b, cmd := range cmds {
+		if cmd.Err() == redis.Nil {
+			missing = append(missing, b)
+		}
+	}
+	return missing, nil
+}

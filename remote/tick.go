@@ -1,0 +1,38 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// jump is added to the counter where it finds itself on another server, or lost: more than a failover can lose of it.
+// What a failover loses is bounded by the difference of the nodes' clocks; the caller's seen covers the rest.
+const jump = time.Hour
+
+// TakeTick gives out a tick: above every tick given out before and above seen. seen is the highest that the caller knows.
+func (s *Store) TakeTick(ctx context.Context, seen uint64) (uint64, error) {
+	return s.tick(ctx, seen, "take")
+}
+
+// LastTick reads the last tick given out. After it, every new tick is above the answer.
+func (s *Store) LastTick(ctx context.Context, seen uint64) (uint64, error) {
+	return s.tick(ctx, seen, "read")
+}
+
+func (s *Store) tick(ctx context.Context, seen uint64, mode string) (uint64, error) {
+	text, err := tickScript.Run(ctx, s.client, []string{s.tickKey()}, seen, mode, jump.Microseconds()).Text()
+	if err != nil {
+		return 0, fmt.Errorf("remote: %s tick: %w", mode, err)
+	}
+	return parseTick(text)
+}
+
+func parseTick(text string) (uint64, error) {
+	tick, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("remote: the counter holds %q: %w", text, err)
+	}
+	return tick, nil
+}
