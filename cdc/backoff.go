@@ -1,0 +1,34 @@
+package cdc
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// backoff counts the pauses after failures in a row.
+type backoff struct {
+	lowest, highest time.Duration
+	last            time.Duration // before the random part was taken off
+}
+
+// next returns the pause after one more failure.
+func (b *backoff) next() time.Duration {
+	b.last = min(max(2*b.last, b.lowest), b.highest)
+	return b.last - rand.N(b.last/2+1)
+}
+
+// reset follows a success.
+func (b *backoff) reset() { b.last = 0 }
+
+// sleep waits for d or for the end of ctx, and returns the latter's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

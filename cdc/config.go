@@ -1,0 +1,77 @@
+package cdc
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Defaults of FollowerConfig.
+const (
+	DefaultHeartbeat  = time.Second
+	DefaultRewind     = 30 * time.Second
+	DefaultStandby    = time.Second
+	DefaultMinBackoff = 100 * time.Millisecond
+	DefaultMaxBackoff = 10 * time.Second
+)
+
+// maxNames bounds the names of one call of Feed.Invalidate.
+const maxNames = 500
+
+// FollowerConfig is what a Follower is made of.
+type FollowerConfig struct {
+	Source Source       // required
+	Feed   Feed         // required
+	Routes Routes       // required; copied
+	Logger *slog.Logger // nil: slog.Default()
+
+	// Heartbeat is the time between two calls of Feed.Report, and how long the
+	// follower waits for a batch before it looks whether its checkpoint still
+	// stands. Zero means DefaultHeartbeat.
+	Heartbeat time.Duration
+	// Rewind is how far upstream acknowledgements lag behind the checkpoint.
+	// When a failover makes the cache's server forget its last checkpoints, the
+	// source can still start from an earlier one. The source keeps that much more
+	// of its log. Zero means DefaultRewind.
+	Rewind time.Duration
+	// Standby is the time between two attempts to open a source that another
+	// follower holds. Zero means DefaultStandby.
+	Standby time.Duration
+	// MinBackoff and MaxBackoff bound the pause after a failure: it doubles from
+	// one to the other, less up to half of it at random. Zero means
+	// DefaultMinBackoff and DefaultMaxBackoff.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+// withDefaults returns a filled copy, or everything that is wrong with c.
+func (c FollowerConfig) withDefaults() (FollowerConfig, error) {
+	var errs []error
+	if c.Source == nil {
+		errs = append(errs, errors.New("cdc: FollowerConfig.Source is required"))
+	}
+	if c.Feed == nil {
+		errs = append(errs, errors.New("cdc: FollowerConfig.Feed is required"))
+	}
+	errs = append(errs, c.Routes.check())
+	for name, d := range map[string]*time.Duration{
+		"Heartbeat": &c.Heartbeat, "Rewind": &c.Rewind, "Standby": &c.Standby,
+		"MinBackoff": &c.MinBackoff, "MaxBackoff": &c.MaxBackoff,
+	} {
+		if *d < 0 {
+			errs = append(errs, fmt.Errorf("cdc: FollowerConfig.%s is negative", name))
+		}
+	}
+	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
+	c.Rewind = cmp.Or(c.Rewind, DefaultRewind)
+	c.Standby = cmp.Or(c.Standby, DefaultStandby)
+	c.MinBackoff = cmp.Or(c.MinBackoff, DefaultMinBackoff)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, DefaultMaxBackoff)
+	if c.MinBackoff > c.MaxBackoff {
+		errs = append(errs, errors.New("cdc: FollowerConfig.MinBackoff is above MaxBackoff"))
+	}
+	c.Routes = c.Routes.copy()
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c, errors.Join(errs...)
+}

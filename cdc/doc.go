@@ -1,0 +1,36 @@
+// Package cdc turns the changes of a database into invalidations of a cache.
+//
+// A [Source] yields what changed, in commit order, and can start again from a
+// position. [Routes] say which names of the cache a changed row outdates. A
+// [Follower] takes each batch through the same steps: invalidate, move the
+// checkpoint, acknowledge upstream.
+//
+//	follower, err := cdc.NewFollower(cdc.FollowerConfig{
+//		Source: source, // for example a *postgres.Source
+//		Feed:   cache.Feed("orders-feed"),
+//		Routes: cdc.Routes{
+//			"public.orders": {
+//				Row: func(r cdc.Row) []string { return []string{tier.Tag("order", r.Must("id"))} },
+//				All: []string{tier.Tag("orders")},
+//			},
+//		},
+//	})
+//	err = follower.Run(ctx)
+//
+// What holds:
+//
+//   - At least once. A change is acknowledged upstream only after its names
+//     were invalidated and the checkpoint behind it was stored. A follower that
+//     dies between any two steps loses nothing: the next one sees the batch again.
+//   - More, never less. An event that can't be routed to names (its Row function
+//     panics, a name is malformed, it has no rows) invalidates all that its
+//     entity feeds; if even that is refused, the whole feed is flushed.
+//   - A source that lost changes says so, and the feed is flushed before the
+//     checkpoint moves.
+//   - While the cache's server is down the follower holds one batch and retries.
+//   - One follower is active for each source that is exclusive; others stand by.
+//
+// What it doesn't do: it doesn't deliver exactly once, it doesn't carry values,
+// and it doesn't know which rows a cached entry was made from: that is for the
+// routes.
+package cdc

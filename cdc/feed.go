@@ -1,0 +1,34 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Feed is what a follower needs of the cache. The follower calls Report from a
+// goroutine of its own and the rest from one other.
+type Feed interface {
+	// Invalidate outdates names everywhere: tick, L2, journal and broadcast.
+	// Nil: acknowledged. If it refuses a name for good, the error (or one that it
+	// wraps) has a method Malformed() bool that returns true; any other error
+	// is retried.
+	Invalidate(ctx context.Context, names ...string) error
+	// Flush does the same for everything that the feed covers.
+	Flush(ctx context.Context) error
+	// Checkpoint returns the position stored last; "": none.
+	Checkpoint(ctx context.Context) (string, error)
+	// Advance compares the checkpoint with from and sets it to to. False:
+	// somebody else moved it, or an invalidation since the last Advance may have
+	// been lost (a failover); the follower starts again from Checkpoint.
+	Advance(ctx context.Context, from, to string) (bool, error)
+	// Report tells every pod how the feed is. lag is the time since the oldest
+	// change not yet applied was committed; 0: caught up.
+	Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error
+}
+
+// malformed reports whether err says that a name will never be accepted.
+func malformed(err error) bool {
+	var m interface{ Malformed() bool }
+	return errors.As(err, &m) && m.Malformed()
+}

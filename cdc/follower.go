@@ -1,0 +1,171 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// errSteppedDown ends a session whose checkpoint was moved by somebody else.
+var errSteppedDown = errors.New("cdc: the checkpoint was moved by somebody else")
+
+// closeTimeout bounds the end of a stream.
+const closeTimeout = 5 * time.Second
+
+// Follower applies the changes of one source to one feed. Its methods may be
+// called from any goroutine.
+type Follower struct {
+	cfg FollowerConfig
+	log *slog.Logger
+
+	mu       sync.Mutex // guards the fields below
+	running  bool
+	stats    Stats     // Connected and Lag are computed when asked for
+	stream   Stream    // nil: disconnected
+	holding  bool      // a batch was taken and is not applied yet
+	oldest   time.Time // when its oldest change was committed
+	taken    time.Time // when it was taken
+	caughtUp time.Time // everything committed before was applied, as last known
+	known    bool      // stats.Position was read from the feed
+	unrouted map[string]bool
+}
+
+// NewFollower checks cfg and makes a follower, which does nothing before Run.
+func NewFollower(cfg FollowerConfig) (*Follower, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Follower{cfg: cfg, log: cfg.Logger, unrouted: make(map[string]bool)}, nil
+}
+
+// Run follows the source until ctx ends, whatever fails, and then returns nil.
+// It owns everything that the follower starts. The only error is that the
+// follower runs already.
+func (f *Follower) Run(ctx context.Context) error {
+	if !f.start() {
+		return errors.New("cdc: the follower runs already")
+	}
+	defer f.end()
+	var wg sync.WaitGroup
+	wg.Go(func() { f.report(ctx) })
+	defer wg.Wait()
+
+	retry := f.backoff()
+	for ctx.Err() == nil {
+		err := f.follow(ctx, &retry)
+		f.pause(ctx, err, &retry)
+	}
+	return nil
+}
+
+func (f *Follower) start() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running {
+		return false
+	}
+	f.running, f.caughtUp = true, time.Now()
+	return true
+}
+
+func (f *Follower) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = false
+}
+
+func (f *Follower) backoff() backoff {
+	return backoff{lowest: f.cfg.MinBackoff, highest: f.cfg.MaxBackoff}
+}
+
+// follow opens the source at the checkpoint and applies batches until something
+// fails. retry is reset by the first one that is applied.
+func (f *Follower) follow(ctx context.Context, retry *backoff) error {
+	from, err := f.cfg.Feed.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("cdc: read the checkpoint: %w", err)
+	}
+	f.resume(from)
+	stream, err := f.cfg.Source.Open(ctx, from)
+	if err != nil {
+		return fmt.Errorf("cdc: open the source: %w", err)
+	}
+	f.opened(stream)
+	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
+	defer f.closeStream(ctx, stream)
+	s := session{f: f, stream: stream, position: from, acks: newAckQueue(f.cfg.Rewind)}
+	return s.run(ctx, retry)
+}
+
+// resume notes the checkpoint that is about to be opened. If it isn't the one
+// this follower knew, another follower is active: not a word from this one
+// before it has the source.
+func (f *Follower) resume(from string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known && from != f.stats.Position {
+		f.stats.Standby = true
+	}
+	f.stats.Position, f.known = from, true
+}
+
+func (f *Follower) opened(stream Stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stream = stream
+	f.stats.Standby = false
+	f.stats.Opened++
+}
+
+// closeStream ends the stream also when ctx has ended.
+func (f *Follower) closeStream(ctx context.Context, stream Stream) {
+	f.mu.Lock()
+	f.stream, f.holding = nil, false
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := stream.Close(ctx); err != nil {
+		f.log.WarnContext(ctx, "cdc: the stream didn't close well", "error", err)
+	}
+}
+
+// pause waits before the source is opened again.
+func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
+	if ctx.Err() != nil {
+		return
+	}
+	wait := f.cfg.Standby
+	switch {
+	case errors.Is(err, ErrBusy):
+		f.standBy(ctx)
+		retry.reset()
+	case errors.Is(err, errSteppedDown):
+		f.count(func(s *Stats) { s.StepDowns++ })
+		wait = retry.next()
+		f.log.WarnContext(ctx, "cdc: stepped down, starts again from the stored checkpoint", "pause", wait)
+	default:
+		wait = retry.next()
+		f.log.ErrorContext(ctx, "cdc: disconnected", "error", err, "pause", wait)
+	}
+	_ = sleep(ctx, wait) // the caller looks at ctx
+}
+
+func (f *Follower) standBy(ctx context.Context) {
+	f.mu.Lock()
+	before := f.stats.Standby
+	f.stats.Standby = true
+	f.mu.Unlock()
+	if !before {
+		f.log.InfoContext(ctx, "cdc: another follower holds the source, stands by")
+	}
+}
+
+func (f *Follower) count(change func(*Stats)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.stats)
+}

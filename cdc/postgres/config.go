@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// DefaultMaxBatch is the default of Config.MaxBatch.
+const DefaultMaxBatch = 1000
+
+// Config is what a Source is made of.
+type Config struct {
+	// ConnString names the primary, as a URL or as key=value pairs. Its role needs
+	// LOGIN and REPLICATION. Required. A standby, or a pooler that doesn't pass
+	// the replication protocol on, won't do.
+	ConnString string
+	// Slot is the replication slot, made when it is missing: 1 to 63 lower-case
+	// letters, digits and underscores. Required. One follower at a time uses it.
+	Slot string
+	// Publication is the publication to follow. Required.
+	Publication string
+	// Tables are the tables to follow, each as "schema.table", with the root of
+	// a partitioned table. If the publication is missing it is created for them
+	// (the role must own them and may create in the database); if it exists and
+	// lacks one of them, Open fails and says so. Empty: the publication must
+	// exist, and decides.
+	Tables []string
+	// Temporary makes a slot that ends with the stream. Nothing is retained
+	// while no follower runs, and each new stream begins by flushing the feed.
+	// For demonstrations.
+	Temporary bool
+	// MaxBatch bounds the events of one batch. Zero means DefaultMaxBatch.
+	MaxBatch int
+	// Logger is for what no caller sees, such as a slot made anew.
+	// Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+
+// withDefaults returns a filled copy, or everything that is wrong with c.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	if c.ConnString == "" {
+		errs = append(errs, errors.New("postgres: Config.ConnString is required"))
+	} else if _, err := pgconn.ParseConfig(c.ConnString); err != nil {
+		errs = append(errs, fmt.Errorf("postgres: Config.ConnString: %w", err))
+	}
+	if !slotName.MatchString(c.Slot) {
+		errs = append(errs, fmt.Errorf("postgres: Config.Slot %q: want 1 to 63 lower-case letters, digits and underscores", c.Slot))
+	}
+	if c.Publication == "" {
+		errs = append(errs, errors.New("postgres: Config.Publication is required"))
+	}
+	for _, t := range c.Tables {
+		if schema, table, ok := strings.Cut(t, "."); !ok || schema == "" || table == "" {
+			errs = append(errs, fmt.Errorf(`postgres: Config.Tables: %q: want "schema.table"`, t))
+		}
+	}
+	if c.MaxBatch < 0 {
+		errs = append(errs, errors.New("postgres: Config.MaxBatch is negative"))
+	}
+	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Tables = append([]string(nil), c.Tables...)
+	return c, errors.Join(errs...)
+}

@@ -1,0 +1,76 @@
+package cdc
+
+import (
+	"context"
+	"time"
+)
+
+// Stats returns a snapshot.
+func (f *Follower) Stats() Stats {
+	now := time.Now()
+	f.mu.Lock()
+	st, stream, held := f.stats, f.stream, f.heldLocked(now)
+	behind := now.Sub(f.caughtUp)
+	running := f.running
+	f.mu.Unlock()
+
+	var lag time.Duration
+	if stream != nil {
+		lag, st.Connected = stream.Lag()
+	}
+	switch {
+	case st.Connected:
+		st.Lag = max(lag, held)
+	case running:
+		st.Lag = max(behind, held)
+	}
+	return st
+}
+
+// heldLocked is how long the oldest change of the batch in hand waits. The clocks
+// of the source and of this process may differ, so that it is never less than
+// the time since the batch was taken.
+func (f *Follower) heldLocked(now time.Time) time.Duration {
+	if !f.holding {
+		return 0
+	}
+	held := now.Sub(f.taken)
+	if !f.oldest.IsZero() {
+		held = max(held, now.Sub(f.oldest))
+	}
+	return max(held, 1) // 0 would say that nothing waits
+}
+
+// report tells the pods how the feed is, once a heartbeat, whatever the source
+// and the batch in hand are doing. A follower that stands by says nothing:
+// the active one does.
+func (f *Follower) report(ctx context.Context) {
+	tick := time.NewTicker(f.cfg.Heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f.beat(ctx)
+		}
+	}
+}
+
+func (f *Follower) beat(ctx context.Context) {
+	st := f.Stats()
+	if st.Connected {
+		f.mu.Lock()
+		f.caughtUp = time.Now().Add(-st.Lag)
+		f.mu.Unlock()
+	}
+	if st.Standby {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
+	defer cancel()
+	err := f.cfg.Feed.Report(ctx, st.Connected, st.Position, st.Committed, st.Lag)
+	if err != nil && ctx.Err() == nil {
+		f.log.DebugContext(ctx, "cdc: can't report", "error", err)
+	}
+}

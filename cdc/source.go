@@ -1,0 +1,42 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrBusy is returned (wrapped) by Source.Open when another follower holds the
+// source: stand by and try again.
+var ErrBusy = errors.New("cdc: source is held by another follower")
+
+// Source is where changes come from.
+type Source interface {
+	// Open starts a stream after the position from, which an earlier batch
+	// carried. Empty: there is no checkpoint, and the stream starts where the
+	// source was last acknowledged. A source that can't start at from (unknown,
+	// malformed, too old, made anew) starts where it can, and its first batch is
+	// Lost and carries the position it starts at. It must be Lost again at the
+	// next Open if that position was never acknowledged. ctx bounds Open only.
+	Open(ctx context.Context, from string) (Stream, error)
+}
+
+// Stream yields batches. Lag may be called from any goroutine and also after
+// Close, the others from one goroutine at a time.
+type Stream interface {
+	// Next waits for the next batch. It hands over a change only when a new read
+	// of the source sees it. The end of ctx ends the wait and loses nothing: Next
+	// may be called again. After any other error the stream is only good for Close.
+	Next(ctx context.Context) (Batch, error)
+	// Ack lets the source forget everything up to position, which came from a
+	// batch of this stream. It may take effect later, or at Close.
+	Ack(ctx context.Context, position string) error
+	// Lag is the time since the oldest change that Next has not returned yet was
+	// committed; 0: there is none. known is false while the stream can't tell,
+	// as before it has caught up with the moment it was opened: the follower then
+	// reports that it isn't connected.
+	Lag() (lag time.Duration, known bool)
+	// Close ends the stream, and waits for its goroutines until ctx ends.
+	// Only its first call does anything.
+	Close(ctx context.Context) error
+}

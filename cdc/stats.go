@@ -1,0 +1,22 @@
+package cdc
+
+import "time"
+
+// Stats is what a Follower did since it was made, and how it is now.
+type Stats struct {
+	Events      uint64 // taken, batches that are taken again not counted
+	Batches     uint64 // applied and, if they had a position, checkpointed
+	Invalidated uint64 // names acknowledged by Feed.Invalidate
+	Unrouted    uint64 // events of entities without a route
+	Poisonous   uint64 // events answered with their Route.All because they couldn't be routed
+	Flushes     uint64 // Feed.Flush acknowledged
+	Opened      uint64 // streams opened; all but the first are reconnects
+	StepDowns   uint64 // times that somebody else had moved the checkpoint
+	Retries     uint64 // attempts at a batch that the feed failed
+
+	Connected bool          // a stream is open and knows its lag
+	Standby   bool          // another follower holds the source
+	Position  string        // the checkpoint as this follower knows it
+	Committed time.Time     // when the last applied change was committed, by the source's clock
+	Lag       time.Duration // time since the oldest change not yet applied was committed
+}
