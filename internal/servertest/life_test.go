@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -91,6 +93,23 @@ func TestNothingOutlives(t *testing.T) {
 	}
 }
 
+// TestEndingThreads ends the threads that the runtime has at hand. The server
+// must not take that for our death.
+func TestEndingThreads(t *testing.T) {
+	rds := servertest.StartRedis(t)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+			time.Sleep(time.Millisecond)
+		})
+	}
+	wg.Wait()
+	if got := ask(t, rds.Addr, "PING"); got != "+PONG" {
+		t.Errorf("PING answered %q; want +PONG", got)
+	}
+}
+
 // hold starts one server of each kind, prints their process ids and waits to be
 // killed.
 func hold(t *testing.T, dir string) {
@@ -139,7 +158,7 @@ func alive(pid int) bool {
 // openDir is a t.TempDir that other users may enter.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "servertest")
+	dir, err := os.MkdirTemp("", "servertest") //nolint:usetesting // t.TempDir is closed to others
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package servertest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,16 +57,11 @@ func NewPostgres(dir string, settings ...string) (*PostgresServer, error) {
 		return nil, err
 	}
 	pg := &PostgresServer{Dir: data}
-	for _, setting := range append(append(postgresDefaults[:len(postgresDefaults):len(postgresDefaults)], "unix_socket_directories="+dir), settings...) {
-		name, value, ok := strings.Cut(setting, "=")
-		if !ok {
-			return nil, fmt.Errorf("servertest: setting %q: want name=value", setting)
-		}
-		if err := pg.configure(name, value); err != nil {
-			return nil, err
-		}
+	own := []string{"unix_socket_directories=" + dir}
+	if err := pg.configure(slices.Concat(postgresDefaults, own, settings)...); err != nil {
+		return nil, err
 	}
-	pg.Server, err = newServer(kind{
+	pg.Server, err = newServer(freePort, kind{
 		dir: dir,
 		command: func(port int) *exec.Cmd {
 			cmd := exec.Command(path, "-D", data, "-p", strconv.Itoa(port))
@@ -121,24 +118,29 @@ func postgresReady(data string, pid int) (bool, error) {
 // again. It does not wait for that, and sessions see it before their next
 // statement; what needs a restart needs Restart.
 func (p *PostgresServer) Set(name, value string) error {
-	if err := p.configure(name, value); err != nil {
+	if err := p.configure(name + "=" + value); err != nil {
 		return err
 	}
 	return p.signal(syscall.SIGHUP)
 }
 
 // configure appends to the settings; of two lines for one name the later wins.
-func (p *PostgresServer) configure(name, value string) error {
+func (p *PostgresServer) configure(settings ...string) error {
+	var lines strings.Builder
+	for _, setting := range settings {
+		name, value, ok := strings.Cut(setting, "=")
+		if !ok {
+			return fmt.Errorf("servertest: setting %q: want name=value", setting)
+		}
+		fmt.Fprintf(&lines, "\n%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
+	}
 	f, err := os.OpenFile(filepath.Join(p.Dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("servertest: set %s: %w", name, err)
+		return fmt.Errorf("servertest: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "\n%s = '%s'\n", strings.TrimSpace(name), strings.ReplaceAll(value, "'", "''"))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return fmt.Errorf("servertest: set %s: %w", name, err)
+	_, err = f.WriteString(lines.String())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("servertest: %w", err)
 	}
 	return nil
 }
@@ -157,9 +159,7 @@ type Postgres struct {
 // the test ends. See [NewPostgres] for settings.
 func StartPostgres(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
-	// Not t.TempDir: the server's user could not get there, and the path of a
-	// socket may have 107 bytes only.
-	dir, err := os.MkdirTemp("", "servertest")
+	dir, err := os.MkdirTemp("", "servertest") //nolint:usetesting // the server's user cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,9 @@ type process struct {
 }
 
 // launch starts cmd. The death signal of procAttr is about the thread that
-// started the child, not about the process, and the runtime ends threads as it
-// likes; so one thread stays locked for as long as the child lives.
+// started the child, not about the process, and the runtime may end a thread
+// whose goroutine went elsewhere; so that thread stays locked while the child
+// lives.
 func launch(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)

@@ -23,11 +23,15 @@ type RedisServer struct {
 // unless args say so; they follow the defaults and so override them
 // ("--appendonly", "yes"). The caller ends it with Stop or Kill.
 func NewRedis(dir string, args ...string) (*RedisServer, error) {
+	return newRedis(freePort, dir, args...)
+}
+
+func newRedis(ports func() (int, error), dir string, args ...string) (*RedisServer, error) {
 	path, err := redisServer()
 	if err != nil {
 		return nil, err
 	}
-	srv, err := newServer(kind{
+	srv, err := newServer(ports, kind{
 		dir: dir,
 		command: func(port int) *exec.Cmd {
 			return exec.Command(path, slices.Concat([]string{
@@ -60,7 +64,7 @@ func redisReady(pid, port int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return false, err
 	}

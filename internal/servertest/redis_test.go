@@ -29,7 +29,7 @@ func TestRedisKeepsAddressAndData(t *testing.T) {
 	for name, end := range map[string]func(){"stop": rds.Stop, "kill": rds.Kill} {
 		end()
 		if conn, err := net.Dial("tcp", rds.Addr); err == nil {
-			conn.Close()
+			_ = conn.Close()
 			t.Errorf("%s: somebody still accepts connections", name)
 		}
 		rds.Start()
@@ -72,6 +72,41 @@ func TestFrozenRedisStops(t *testing.T) {
 	}
 }
 
+// TestTakenPort: somebody else's Redis answers on the port that was free a moment
+// ago. It must not pass for ours.
+func TestTakenPort(t *testing.T) {
+	taken := servertest.StartRedis(t)
+	ports := []int{taken.Port(), servertest.FreePort(t)}
+	tried := 0
+	rds, err := servertest.NewRedisOn(func() (int, error) {
+		tried++
+		return ports[tried-1], nil
+	}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rds.Kill() })
+	if tried != 2 || rds.Addr == taken.Addr {
+		t.Errorf("tried %d ports and got %s; want 2 and another one than %s", tried, rds.Addr, taken.Addr)
+	}
+}
+
+func TestStartOnTakenPort(t *testing.T) {
+	rds := servertest.StartRedis(t)
+	rds.Stop()
+	l, err := net.Listen("tcp", rds.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rds.Server().Start(); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("got %v; want an error about the address in use", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rds.Start()
+}
+
 func TestRedisBadOption(t *testing.T) {
 	_, err := servertest.NewRedis(t.TempDir(), "--no-such-option", "1")
 	if err == nil || !strings.Contains(err.Error(), "no-such-option") {
@@ -112,6 +147,6 @@ func dial(t *testing.T, addr string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }

@@ -41,12 +41,12 @@ type Server struct {
 	proc *process   // nil: not running
 }
 
-// newServer starts a server on a port of its own.
-func newServer(k kind) (*Server, error) {
+// newServer starts a server on the first of ports that nobody has taken by then.
+func newServer(ports func() (int, error), k kind) (*Server, error) {
 	var err error
 	for range bindAttempts {
 		s := &Server{kind: k}
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = ports(); err != nil {
 			return nil, err
 		}
 		if s.proc, err = s.run(); err == nil {
@@ -117,7 +117,7 @@ func (s *Server) run() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("servertest: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // ours; the child has its own
 	cmd := s.kind.command(s.port)
 	cmd.Dir = s.kind.dir
 	cmd.Stdout, cmd.Stderr = log, log
