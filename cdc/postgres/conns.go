@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+const (
+	connectTimeout = 10 * time.Second // unless ConnString has its own
+	drainTimeout   = time.Second      // for the server to let go of the slot
+)
+
+// conns are the two connections of a stream: one that replicates and an ordinary
+// one.
+type conns struct {
+	sql    *pgx.Conn
+	repl   *pgconn.PgConn
+	system string // identifier of the database cluster
+}
+
+// connect opens both, the ordinary one first: its errors are plainer.
+func connect(ctx context.Context, cfg Config) (*conns, error) {
+	c := new(conns)
+	sql, err := connectSQL(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.sql = sql
+	repl, err := pgconn.ParseConfig(cfg.ConnString)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: Config.ConnString: %w", err), c.close(ctx))
+	}
+	adjust(repl, cfg, "database")
+	if c.repl, err = pgconn.ConnectConfig(ctx, repl); err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: connect for replication: %w", advise(err)), c.close(ctx))
+	}
+	id, err := pglogrepl.IdentifySystem(ctx, c.repl)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: IDENTIFY_SYSTEM: %w", advise(err)), c.close(ctx))
+	}
+	c.system = id.SystemID
+	return c, nil
+}
+
+// connectSQL opens the ordinary connection alone.
+func connectSQL(ctx context.Context, cfg Config) (*pgx.Conn, error) {
+	c, err := pgx.ParseConfig(cfg.ConnString)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: Config.ConnString: %w", err)
+	}
+	adjust(&c.Config, cfg, "")
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: connect: %w", advise(err))
+	}
+	return conn, nil
+}
+
+// adjust sets what ConnString leaves open. replication "": an ordinary connection.
+func adjust(c *pgconn.Config, cfg Config, replication string) {
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "tandem " + cfg.Slot
+	}
+	delete(c.RuntimeParams, "replication")
+	if replication != "" {
+		c.RuntimeParams["replication"] = replication
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+}
+
+// close ends both connections and waits for what they leave behind.
+func (c *conns) close(ctx context.Context) error {
+	if c.repl != nil {
+		c.drain(ctx)
+		_ = c.repl.Close(ctx) // a connection that is broken can't be closed well
+	}
+	if c.sql != nil {
+		_ = c.sql.Close(ctx)
+	}
+	for _, conn := range []*pgconn.PgConn{c.repl, c.plain()} {
+		if conn == nil {
+			continue
+		}
+		select {
+		case <-conn.CleanupDone():
+		case <-ctx.Done():
+			return fmt.Errorf("postgres: close: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+func (c *conns) plain() *pgconn.PgConn {
+	if c.sql == nil {
+		return nil
+	}
+	return c.sql.PgConn()
+}
+
+// drain says goodbye and reads until the server has hung up: then the slot is free.
+func (c *conns) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	c.repl.Frontend().Send(&pgproto3.Terminate{})
+	if c.repl.Frontend().Flush() != nil {
+		return
+	}
+	for {
+		if _, err := c.repl.ReceiveMessage(ctx); err != nil {
+			return
+		}
+	}
+}
