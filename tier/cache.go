@@ -1,0 +1,197 @@
+package tier
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tandem-cache/tandem/bus"
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
+)
+
+// The defaults of a [Config].
+const (
+	DefaultL1Bytes       = 64 << 20
+	DefaultRemoteTimeout = 100 * time.Millisecond
+	DefaultMaxLoads      = 1024
+)
+
+// ErrClosed is returned by a cache that was closed.
+var ErrClosed = errors.New("tier: the cache is closed")
+
+// Config says what a cache needs. Only Name is required.
+type Config struct {
+	// Name separates caches that share a Redis: every key, channel and counter begins with it. Letters, digits, '_', '-', '.'.
+	Name string
+
+	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled.
+	// nil: L1 alone, in this process. The caller closes it, after the cache.
+	Redis redis.UniversalClient
+
+	// L1Bytes bounds the values held in this pod, by their encoded size and about 200 bytes an entry. Zero: DefaultL1Bytes.
+	L1Bytes int64
+
+	// RemoteTimeout bounds each call to Redis. A read whose call fails goes to the loader. Zero: DefaultRemoteTimeout.
+	RemoteTimeout time.Duration
+
+	// MaxLoads bounds the loaders that run at once in this pod; further ones wait within their LoadTimeout. A load begun
+	// inside another load does not count. Zero: DefaultMaxLoads.
+	MaxLoads int64
+
+	// Logger hears what no caller can see: lost subscriptions, refused fills. nil: slog.Default().
+	Logger *slog.Logger
+}
+
+func (cfg Config) withDefaults() (Config, error) {
+	cfg.L1Bytes = cmp.Or(cfg.L1Bytes, DefaultL1Bytes)
+	cfg.RemoteTimeout = cmp.Or(cfg.RemoteTimeout, DefaultRemoteTimeout)
+	cfg.MaxLoads = cmp.Or(cfg.MaxLoads, DefaultMaxLoads)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	var errs []error
+	if err := checkWord("name", cfg.Name); err != nil {
+		errs = append(errs, fmt.Errorf("Config.Name: %w", err))
+	}
+	if cfg.L1Bytes < 0 {
+		errs = append(errs, fmt.Errorf("Config.L1Bytes is %d: it must be positive", cfg.L1Bytes))
+	}
+	if cfg.RemoteTimeout < 0 {
+		errs = append(errs, fmt.Errorf("Config.RemoteTimeout is %s: it must be positive", cfg.RemoteTimeout))
+	}
+	if cfg.MaxLoads < 0 {
+		errs = append(errs, fmt.Errorf("Config.MaxLoads is %d: it must be positive", cfg.MaxLoads))
+	}
+	if cfg.Redis != nil {
+		bounded, err := remote.Bound(cfg.Redis, cfg.RemoteTimeout)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("Config.Redis: %w (leave it nil for L1 alone)", err))
+		}
+		cfg.Redis = bounded
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// A Cache is one pod's part of a two-tier cache: its L1, its view of L2, and the bus to the other pods.
+// All methods may be called from any goroutine.
+type Cache struct {
+	cfg   Config
+	start time.Time // zero of the monotonic clock
+
+	guard   *local.Guard
+	trusted atomic.Int64 // L1 may answer until this instant of the monotonic clock; 0: not now
+	store   *local.Store
+	keeper  *keeper
+	flights flights
+	loads   *semaphore.Weighted
+
+	ticks   atomic.Uint64 // the counter of L1 alone
+	remote  *remote.Store // nil: L1 alone
+	bus     *bus.Bus      // nil: L1 alone
+	waiters waiters
+	mender  *mender // nil: L1 alone
+	synced  chan struct{}
+	syncing sync.Once // closes synced
+
+	mu      sync.RWMutex // guards the fields below
+	spaces  []*space     // in order of their making; a space's number is its index
+	byName  map[string]*space
+	domains []*domain
+	feeds   map[string]*feedState
+
+	closing sync.Once
+	closed  chan struct{}  // closed when Close has done its work
+	flying  sync.WaitGroup // flights
+	loaders sync.WaitGroup // loaders that a flight may have given up
+
+	stats cacheStats
+}
+
+// Open makes a cache. It talks to Redis in the background and waits at most about a second, and no longer than ctx, for the
+// first subscription; Redis being down is no error, reads then go to their loaders. Close the cache when done.
+func Open(ctx context.Context, cfg Config) (*Cache, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("tier: open: %w", err)
+	}
+	store, err := local.NewStore(cfg.L1Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("tier: open: %w", err)
+	}
+	c := &Cache{
+		cfg: cfg, start: time.Now(),
+		guard: local.NewGuard(local.DefaultTableSize), store: store,
+		loads:  semaphore.NewWeighted(cfg.MaxLoads),
+		synced: make(chan struct{}), closed: make(chan struct{}),
+		byName: make(map[string]*space), feeds: make(map[string]*feedState),
+	}
+	c.flights.byKey = make(map[flightKey]*flight)
+	c.waiters.byKey = make(map[string]map[chan struct{}]struct{})
+	c.stats.init(cfg.Name)
+	c.keeper = newKeeper(c)
+	if cfg.Redis == nil {
+		c.trust()
+		return c, nil
+	}
+	c.remote = remote.New(cfg.Redis, cfg.Name)
+	c.mender = newMender(c)
+	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, Logger: cfg.Logger})
+	c.awaitSync(ctx)
+	return c, nil
+}
+
+// awaitSync gives the first subscription a moment, so that a pod that has just started has a working L1.
+func (c *Cache) awaitSync(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	select {
+	case <-c.synced:
+	case <-ctx.Done():
+		c.cfg.Logger.Warn("tier: no subscription yet, reads go on without L1", "cache", c.cfg.Name)
+	}
+}
+
+// Close refuses new reads, cancels the loads under way and waits, for as long as ctx lasts, for all that runs in the
+// background. Twice is fine.
+func (c *Cache) Close(ctx context.Context) error {
+	c.closing.Do(func() { go c.shutdown() })
+	select {
+	case <-c.closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("tier: close: %w", ctx.Err())
+	}
+}
+
+// shutdown ends what the cache owns, users first.
+func (c *Cache) shutdown() {
+	defer close(c.closed)
+	c.flights.close()
+	c.flying.Wait()
+	c.loaders.Wait()
+	if c.bus != nil {
+		_ = c.bus.Close(context.Background()) // ends soon: its calls are bounded
+		c.mender.close()
+	}
+	c.keeper.close()
+	c.store.Close()
+}
+
+// now is the cache's monotonic clock.
+func (c *Cache) now() time.Duration { return time.Since(c.start) }
+
+func (c *Cache) trust()          { c.trusted.Store(int64(local.NoExpiry)) }
+func (c *Cache) distrust()       { c.trusted.Store(0) }
+func (c *Cache) isTrusted() bool { return int64(c.now()) < c.trusted.Load() }
+
+// remoteContext bounds one call to Redis.
+func (c *Cache) remoteContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.cfg.RemoteTimeout)
+}

@@ -1,0 +1,39 @@
+// Package tier is a two-tier cache that stays true to its database: L1 in each pod's memory, L2 in a shared Redis.
+//
+//	cache, err := tier.Open(ctx, tier.Config{Name: "storefront", Redis: rdb})
+//	defer cache.Close(ctx)
+//
+//	orders, err := tier.NewSpace(cache, tier.SpaceConfig[*OrderList]{
+//		Name:     "orders:account",
+//		Strategy: tier.CDC("orders-feed"),
+//		Load: func(ctx context.Context, account string) (*OrderList, error) {
+//			list, err := db.OrdersOf(ctx, account)
+//			for _, o := range list.Orders {
+//				tier.DependsOn(ctx, "order", o.ID)
+//			}
+//			return list, err
+//		},
+//	})
+//	list, err := orders.Get(ctx, "acc_001")
+//	err = cache.InvalidateTag(ctx, "order", "ord_42") // by hand, or by a feed: see package cdc
+//
+// A [Space] is a typed family of entries with one [Strategy]. Its key in Redis is <cache>:<domain>:<type>:<identifier>. What an
+// entry stands on has a name, see [Key], [Tag], [Entity] and [SpaceName]; invalidating any of its names outdates it.
+//
+// # Promises
+//
+//   - Once Invalidate has returned nil, no read that starts later on this pod returns a value read before it; nor on any other
+//     pod once the broadcast has arrived there. Loads under way, queued fills and values on their way from L2 don't undo it.
+//   - Once a pod has applied an invalidation, no read that starts later on that pod returns an older value.
+//   - Concurrent misses of one key share one load, in a pod and, with Redis, across pods. The load outlives the caller who
+//     started it; each caller leaves on its own context; a panic or Goexit in a loader is an error for all of them.
+//   - A Redis that is down, slow or frozen is no error: the read goes to the loader after at most Config.RemoteTimeout a call.
+//   - While a pod does not hear the bus, its L1 does not answer.
+//   - Queues, tables, waits and loads are bounded. Close leaves no goroutine behind, unless a loader ignores its context.
+//
+// # What it does not do
+//
+// It does not copy values: all readers of an entry share one, and nobody may change it. It does not cache errors. It cannot
+// see a change that nobody invalidates: a feed does that, or a TTL bounds it. A value that was read from a replica behind the
+// primary may be older than the invalidation it followed.
+package tier

@@ -1,0 +1,129 @@
+package tier
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tandem-cache/tandem/bus"
+)
+
+// A Feed is the cache as one change feed sees it: what a cdc.Follower needs. Its methods may be called from any goroutine.
+type Feed struct {
+	cache *Cache
+	name  string
+}
+
+// Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it.
+func (c *Cache) Feed(name string) (*Feed, error) {
+	if err := checkWord("feed", name); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.feedLocked(name)
+	return &Feed{cache: c, name: name}, nil
+}
+
+// Invalidate is [Cache.Invalidate] with the feed as origin.
+func (f *Feed) Invalidate(ctx context.Context, names ...string) error {
+	return f.cache.invalidate(ctx, f.name, names)
+}
+
+// Flush outdates every entry of the spaces that the feed covers, on every pod.
+func (f *Feed) Flush(ctx context.Context) error {
+	return f.cache.invalidate(ctx, f.name, []string{feedName + f.name})
+}
+
+// Checkpoint returns the position up to which the feed's changes are applied, or "". It lives in Redis beside the data; with
+// L1 alone, in memory.
+func (f *Feed) Checkpoint(ctx context.Context) (string, error) {
+	if f.cache.remote == nil {
+		return f.state().checkpoint(), nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.remote.Checkpoint(ctx, f.name)
+}
+
+// Advance moves the checkpoint. It is false when the checkpoint is not at from: another follower moved it.
+func (f *Feed) Advance(ctx context.Context, from, to string) (bool, error) {
+	if f.cache.remote == nil {
+		return f.state().advance(from, to), nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.remote.Advance(ctx, f.name, from, to)
+}
+
+// Report tells every pod how the feed is: whether its follower is connected, the position and commit time of the last applied
+// change, and how long ago the oldest change not yet applied was committed. A report may get lost; send one each second.
+func (f *Feed) Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error {
+	status := bus.FeedStatus{Feed: f.name, Connected: connected, Position: position, LagMS: lag.Milliseconds()}
+	if !committed.IsZero() {
+		status.CommittedMS = committed.UnixMilli()
+	}
+	f.cache.hearFeed(status)
+	if f.cache.bus == nil {
+		return nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.bus.Notify(ctx, bus.Message{Kind: bus.Feed, Status: &status})
+}
+
+func (f *Feed) state() *feedState {
+	f.cache.mu.RLock()
+	defer f.cache.mu.RUnlock()
+	return f.cache.feeds[f.name]
+}
+
+// feedState is what this pod knows of a feed that one of its spaces names or that it follows.
+type feedState struct {
+	mu       sync.Mutex // guards the fields below
+	status   bus.FeedStatus
+	heard    time.Time // zero: never
+	position string    // the checkpoint of L1 alone
+}
+
+func (s *feedState) checkpoint() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.position
+}
+
+func (s *feedState) advance(from, to string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.position != from && s.position != to {
+		return false
+	}
+	s.position = to
+	return true
+}
+
+func (s *feedState) last() (bus.FeedStatus, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status, s.heard
+}
+
+func (c *Cache) feedLocked(name string) *feedState {
+	if c.feeds[name] == nil {
+		c.feeds[name] = &feedState{}
+	}
+	return c.feeds[name]
+}
+
+// hearFeed notes a report. Feeds that nothing here names are not kept.
+func (c *Cache) hearFeed(status bus.FeedStatus) {
+	c.mu.RLock()
+	s := c.feeds[status.Feed]
+	c.mu.RUnlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status, s.heard = status, time.Now()
+}

@@ -1,0 +1,125 @@
+package tier
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tandem-cache/tandem/local"
+)
+
+// A flight is one read of L2 and the source that all callers of an entry in this pod share.
+type flight struct {
+	space *space
+	id    string
+	load  loader
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when entry or err is set
+	entry  *local.Entry
+	err    error
+
+	finished bool // guarded by flights.mu
+}
+
+type flightKey struct {
+	space uint32
+	id    string
+}
+
+// flights holds the flights under way, and each finished one until L1 shows its entry or has dropped it. Without the latter:
+//
+//	1 flight: loads, hands its entry to ristretto, which shows it later; leaves the table
+//	2 caller: finds nothing in L1, no flight, and loads again
+//
+// A finished flight waits in the keeper's bounded queue; when that is full, it leaves the table at once.
+type flights struct {
+	mu     sync.Mutex // guards the fields below
+	byKey  map[flightKey]*flight
+	closed bool
+}
+
+// join returns a valid entry, or the flight that will bring one; lead says that the caller has to start it.
+//
+// L1 is looked at again under the lock: between the caller's look and now a flight may have finished, been stored and left.
+func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e *local.Entry, f *flight, lead bool, err error) {
+	key := flightKey{sp.number, id}
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	if c.flights.closed {
+		return nil, nil, false, ErrClosed
+	}
+	f = c.flights.byKey[key]
+	switch {
+	case f != nil && !f.finished:
+		return nil, f, false, nil
+	case f != nil && c.usable(f.entry):
+		return f.entry, nil, false, nil
+	}
+	if e := sp.local(id); e != nil {
+		return e, nil, false, nil
+	}
+	f = &flight{space: sp, id: id, load: load, done: make(chan struct{})}
+	c.flights.byKey[key] = f
+	c.flying.Add(1) // under the lock: never after close
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go c.fly(ctx, f)
+	return nil, f, true, nil
+}
+
+// fly runs a flight. Callers are answered before L2 is filled: a slow Redis does not hold them.
+func (c *Cache) fly(ctx context.Context, f *flight) {
+	defer c.flying.Done()
+	defer f.cancel()
+	got := c.fetch(ctx, f)
+	c.finish(f, got.entry, got.err)
+	if got.lease != nil {
+		c.settle(ctx, got)
+	}
+}
+
+// finish wakes the callers and hands the entry to the keeper.
+func (c *Cache) finish(f *flight, e *local.Entry, err error) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	f.entry, f.err, f.finished = e, err, true
+	if err != nil || !c.usable(e) || !c.keeper.offer(keeperJob{flight: f}) {
+		c.flights.forgetLocked(f)
+	}
+	close(f.done)
+}
+
+// forget removes a finished flight.
+func (t *flights) forget(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgetLocked(f)
+}
+
+func (t *flights) forgetLocked(f *flight) {
+	key := flightKey{f.space.number, f.id}
+	if t.byKey[key] == f { // a later flight may have its place
+		delete(t.byKey, key)
+	}
+}
+
+// close refuses new flights and cancels those under way.
+func (t *flights) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for _, f := range t.byKey {
+		f.cancel()
+	}
+}
+
+func (t *flights) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
+}
+
+func (t *flights) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byKey)
+}

@@ -1,0 +1,252 @@
+package tier
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// silence is how long a feed may go without a report before health calls it silent. Followers report each second.
+const silence = 5 * time.Second
+
+func recent(heard time.Time) bool { return !heard.IsZero() && time.Since(heard) < silence }
+
+// HealthHandler answers, as JSON:
+//
+//	GET /health                  the cache: Redis, L1, every feed, the domains
+//	GET /health/{domain}/cache   one domain: hits and misses of each bucket since the start of the pod, invalidations, TTLs
+//	GET /health/cdc/{feed}       one feed: connected, position, lag, the spaces it covers
+//
+// Hits are those of L1 and L2 together; a miss is a load started; callers who shared a load are counted in the metrics alone.
+// The status is 200 also when something is degraded, since the pod still answers, and 503 once the cache is closed.
+func (c *Cache) HealthHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusOK
+		if c.flights.isClosed() {
+			status = http.StatusServiceUnavailable
+		}
+		writeJSON(w, status, c.Health(r.Context()))
+	})
+	mux.HandleFunc("GET /health/{domain}/cache", func(w http.ResponseWriter, r *http.Request) {
+		body, ok := c.domainHealth(r.PathValue("domain"))
+		writeFound(w, body, ok, "no space of this domain")
+	})
+	mux.HandleFunc("GET /health/cdc/{feed}", func(w http.ResponseWriter, r *http.Request) {
+		body, ok := c.feedHealth(r.PathValue("feed"))
+		writeFound(w, body, ok, "no space or follower of this feed")
+	})
+	return mux
+}
+
+// Health is what GET /health answers.
+type Health struct {
+	Timestamp string                `json:"timestamp"`
+	Status    string                `json:"status"` // "ok", "degraded": slower, or less fresh; "closed"
+	Problems  []string              `json:"problems"`
+	Cache     string                `json:"cache"`
+	Redis     RedisHealth           `json:"redis"`
+	L1        L1Health              `json:"l1"`
+	Feeds     map[string]FeedHealth `json:"feeds"`
+	Domains   []string              `json:"domains"`
+}
+
+// RedisHealth says whether Redis answers.
+type RedisHealth struct {
+	Configured bool    `json:"configured"`
+	Connected  bool    `json:"connected"`
+	LatencyMS  float64 `json:"latencyMs"` // of a ping just now
+	Error      string  `json:"error,omitempty"`
+}
+
+// L1Health says whether L1 answers reads.
+type L1Health struct {
+	Trusted bool   `json:"trusted"` // the pod hears the bus, or needs none
+	Resyncs uint64 `json:"resyncs"` // times L1 started anew
+}
+
+// FeedHealth is a feed as its follower last reported it.
+type FeedHealth struct {
+	Timestamp  string   `json:"timestamp"`
+	Feed       string   `json:"feed"`
+	Connected  bool     `json:"connected"` // the follower says so, and was heard lately
+	Silent     bool     `json:"silent"`    // no report for 5 s, or none ever
+	Position   string   `json:"position"`
+	LagSeconds float64  `json:"lagSeconds"` // age of the oldest change not yet applied
+	LastCommit *string  `json:"lastCommit"` // of the last change applied; null: none yet
+	LastReport *string  `json:"lastReport"` // null: none yet
+	Spaces     []string `json:"spaces"`
+}
+
+// Health asks Redis for a sign of life and says how the cache is.
+func (c *Cache) Health(ctx context.Context) Health {
+	h := Health{
+		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Cache: c.cfg.Name,
+		Redis: c.redisHealth(ctx),
+		L1:    L1Health{Trusted: c.isTrusted(), Resyncs: c.stats.resyncs.Load()},
+		Feeds: map[string]FeedHealth{}, Domains: []string{},
+	}
+	if h.Redis.Configured && !h.Redis.Connected {
+		h.Problems = append(h.Problems, "Redis does not answer: "+h.Redis.Error)
+	}
+	if !h.L1.Trusted {
+		h.Problems = append(h.Problems, "L1 does not answer: the pod does not hear the bus")
+	}
+	c.mu.RLock()
+	feeds := make([]string, 0, len(c.feeds))
+	for feed := range c.feeds {
+		feeds = append(feeds, feed)
+	}
+	for _, d := range c.domains {
+		h.Domains = append(h.Domains, d.name)
+	}
+	c.mu.RUnlock()
+	slices.Sort(feeds)
+	for _, feed := range feeds {
+		f, _ := c.feedHealth(feed)
+		h.Feeds[feed] = f
+		switch {
+		case f.Silent:
+			h.Problems = append(h.Problems, "the feed "+feed+" is silent")
+		case !f.Connected:
+			h.Problems = append(h.Problems, "the feed "+feed+" is not connected")
+		}
+	}
+	if len(h.Problems) > 0 {
+		h.Status = "degraded"
+	}
+	if c.flights.isClosed() {
+		h.Status = "closed"
+	}
+	return h
+}
+
+func (c *Cache) redisHealth(ctx context.Context) RedisHealth {
+	if c.remote == nil {
+		return RedisHealth{}
+	}
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	err := c.remote.Ping(ctx)
+	h := RedisHealth{Configured: true, Connected: err == nil, LatencyMS: float64(time.Since(began).Microseconds()) / 1000}
+	if err != nil {
+		h.Error = err.Error()
+	}
+	return h
+}
+
+func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s := c.feeds[feed]
+	if s == nil {
+		return FeedHealth{}, false
+	}
+	status, heard := s.last()
+	h := FeedHealth{
+		Timestamp: timestamp(time.Now()), Feed: feed,
+		Connected: status.Connected && recent(heard), Silent: !recent(heard),
+		Position: status.Position, LagSeconds: status.Lag().Seconds(),
+		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),
+		Spaces: []string{},
+	}
+	for _, sp := range c.spaces {
+		if sp.strategy.feed == feed {
+			h.Spaces = append(h.Spaces, sp.name)
+		}
+	}
+	return h, true
+}
+
+// domainHealth keeps the buckets in the order in which their spaces were made.
+func (c *Cache) domainHealth(name string) (ordered, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, d := range c.domains {
+		if d.name != name {
+			continue
+		}
+		var metrics, ttl ordered
+		for _, sp := range d.spaces {
+			s := &sp.stats
+			metrics.add(sp.bucket, ordered{
+				{"hits", s.l1Hits.value() + s.l2Hits.value()},
+				{"misses", s.loads.value()},
+			})
+			ttl.add(sp.bucket+"Seconds", seconds(sp.strategy.ttl))
+		}
+		metrics.add("invalidations", d.invalidations.Load())
+		return ordered{{"timestamp", timestamp(time.Now())}, {"metrics", metrics}, {"ttl", ttl}}, true
+	}
+	return nil, false
+}
+
+// seconds is null where there is no TTL.
+func seconds(ttl time.Duration) any {
+	if ttl == 0 {
+		return nil
+	}
+	return ttl.Seconds()
+}
+
+// ordered is a JSON object that keeps the order of its fields.
+type ordered []field
+
+type field struct {
+	name  string
+	value any
+}
+
+func (o *ordered) add(name string, value any) { *o = append(*o, field{name, value}) }
+
+// MarshalJSON writes the fields in order.
+func (o ordered) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(f.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(f.value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func timestampOrNull(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	s := timestamp(t)
+	return &s
+}
+
+func writeFound(w http.ResponseWriter, body any, ok bool, missing string) {
+	if !ok {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": missing})
+		return
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client may have gone
+}

@@ -1,0 +1,176 @@
+package tier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tandem-cache/tandem/bus"
+)
+
+// invalidateBatch is how many names share a tick, a message and a call of Redis.
+const invalidateBatch = 512
+
+// Invalidate outdates whatever stands on names, on every pod: entries ([Key]), what depends on an object ([Tag]) or on any
+// object of an entity ([Entity]), whole spaces ([SpaceName]). Call it after the source was changed.
+//
+// nil means acknowledged: L2 has forgotten them, the broadcast is out, and no read that starts later on this pod returns an
+// older value. After an error, which names Redis or a malformed name, nothing is promised: call it again, or let the feed that
+// carries the same change do it. A malformed name refuses the whole call before anything is done.
+func (c *Cache) Invalidate(ctx context.Context, names ...string) error {
+	return c.invalidate(ctx, originAPI, names)
+}
+
+// InvalidateTag outdates every entry, in every space, that depends on one of the objects ids of entity. See [DependsOn].
+func (c *Cache) InvalidateTag(ctx context.Context, entity string, ids ...string) error {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = Tag(entity, id)
+	}
+	return c.Invalidate(ctx, names...)
+}
+
+const originAPI = "api"
+
+func (c *Cache) invalidate(ctx context.Context, origin string, names []string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, checkName(name))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &BadNameError{err}
+	}
+	if c.flights.isClosed() {
+		return ErrClosed
+	}
+	for len(names) > 0 {
+		n := min(len(names), invalidateBatch)
+		if err := c.invalidateOnce(ctx, origin, names[:n]); err != nil {
+			return fmt.Errorf("tier: invalidate %d names, the first %q: %w", n, names[0], err)
+		}
+		names = names[n:]
+	}
+	return nil
+}
+
+// A BadNameError says that a name given to Invalidate is malformed: trying again will not help.
+type BadNameError struct{ err error }
+
+// Error lists the malformed names.
+func (e *BadNameError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *BadNameError) Unwrap() error { return e.err }
+
+// Permanent says that the same call will fail again.
+func (e *BadNameError) Permanent() bool { return true }
+
+// invalidateOnce runs the steps of an invalidation: tick, L2, journal and broadcast, and this pod's own L1.
+//
+// L2 comes before the broadcast. If it came after:
+//
+//	1 another pod: hears the broadcast, drops its entry, notes tick and number
+//	2 another pod: reads the old value from L2; nothing moved since, so it stays in L1
+//	3 we: delete it from L2, too late
+func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []string) error {
+	if c.remote == nil {
+		c.apply(origin, names, c.ticks.Add(1)) // not Heard()+1: two at once would share a tick, and the later one kill nothing
+		return nil
+	}
+	began := time.Now()
+	err := c.invalidateRemote(ctx, origin, names)
+	c.stats.remoteCall(opInvalidate, began, err)
+	return err
+}
+
+func (c *Cache) invalidateRemote(ctx context.Context, origin string, names []string) error {
+	tick, err := c.takeTick(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.apply(origin, names, tick) // also after an error: the source may have changed
+	if err := c.outdateRemote(ctx, names, tick); err != nil {
+		return err
+	}
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	return c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
+}
+
+func (c *Cache) takeTick(ctx context.Context) (uint64, error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	return c.remote.TakeTick(ctx, c.guard.Heard())
+}
+
+// outdateRemote deletes the keys among names and notes all names in the table.
+func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) error {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	keys := make([]string, 0, len(names))
+	for _, name := range names {
+		if key, ok := strings.CutPrefix(name, keyName); ok {
+			keys = append(keys, key)
+		}
+	}
+	if err := c.remote.Delete(ctx, keys); err != nil {
+		return err
+	}
+	whole, err := c.remote.Touch(ctx, names, tick)
+	if err == nil && !whole {
+		c.mender.wake()
+	}
+	return err
+}
+
+// apply outdates names in this pod. Deleting them from L1 only frees their room.
+func (c *Cache) apply(origin string, names []string, tick uint64) {
+	c.guard.Apply(names, tick)
+	c.countInvalidations(origin, names)
+	for _, name := range names {
+		key, ok := strings.CutPrefix(name, keyName)
+		if !ok {
+			continue
+		}
+		space, id, _ := splitKey(key)
+		c.mu.RLock()
+		sp := c.byName[space]
+		c.mu.RUnlock()
+		if sp != nil && c.store.Get(sp.number, id) != nil {
+			c.keeper.offer(keeperJob{space: sp.number, id: id})
+		}
+	}
+}
+
+// entitySet is the entities that a space's loaders have depended on.
+type entitySet struct {
+	mu    sync.RWMutex // guards names
+	names map[string]struct{}
+}
+
+const maxEntities = 1024 // more are not remembered; only a count in health rests on them
+
+func (s *entitySet) add(tags []string) {
+	for _, tag := range tags {
+		if strings.HasPrefix(tag, entityName) && !s.has(tag) {
+			s.mu.Lock()
+			if s.names == nil {
+				s.names = make(map[string]struct{})
+			}
+			if len(s.names) < maxEntities {
+				s.names[tag] = struct{}{}
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *entitySet) has(entity string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.names[entity]
+	return ok
+}

@@ -1,0 +1,144 @@
+package tier
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxIDLen bounds identifiers and tags, in bytes.
+const maxIDLen = 1024
+
+// ID joins parts to an identifier, separated by colons. A byte of a part that has a meaning in a key (':', '%', '{', '}') or is
+// a space or a control character is written as '%' and two hex digits, so that different parts never give the same identifier.
+func ID(parts ...string) string {
+	var b strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			b.WriteByte(':')
+		}
+		escape(&b, part)
+	}
+	return b.String()
+}
+
+func escape(b *strings.Builder, part string) {
+	for i := range len(part) {
+		switch c := part[i]; {
+		case c <= ' ', c == 0x7f, c == ':', c == '%', c == '{', c == '}':
+			fmt.Fprintf(b, "%%%02X", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+}
+
+// Names are what can be invalidated. Each is a letter for its kind, a colon, and what it names; build them with [Key], [Tag],
+// [Entity] and [SpaceName].
+const (
+	keyName    = "k:" // k:<space>:<id>: one entry
+	tagName    = "t:" // t:<entity>:<id>: whatever depends on one row or object
+	entityName = "e:" // e:<entity>: whatever depends on any of an entity
+	spaceName  = "s:" // s:<space>: every entry of a space
+	feedName   = "f:" // f:<feed>: every entry of the spaces that a feed covers
+)
+
+// Key is the name of one entry, for [Cache.Invalidate]: the identifier id in the space called space.
+func Key(space, id string) string { return keyName + space + ":" + id }
+
+// Tag is the name of whatever depends on one object, for [Cache.Invalidate]. See [DependsOn].
+func Tag(entity, id string) string { return tagName + entity + ":" + id }
+
+// Entity is the name of whatever depends on any object of an entity, for [Cache.Invalidate]: a truncated table, say.
+func Entity(entity string) string { return entityName + entity }
+
+// SpaceName is the name of every entry of a space, for [Cache.Invalidate].
+func SpaceName(space string) string { return spaceName + space }
+
+// checkName says whether name is one that [Cache.Invalidate] takes.
+func checkName(name string) error {
+	kind, rest := name[:min(2, len(name))], name[min(2, len(name)):]
+	var err error
+	switch kind {
+	case keyName:
+		err = checkKey(rest)
+	case tagName:
+		entity, id, _ := strings.Cut(rest, ":")
+		err = checkTag(entity, id)
+	case entityName:
+		err = checkWord("entity", rest)
+	case spaceName:
+		err = checkSpaceName(rest)
+	case feedName:
+		err = checkWord("feed", rest)
+	default:
+		err = errors.New("not a name: build it with tier.Key, tier.Tag, tier.Entity or tier.SpaceName")
+	}
+	if err != nil {
+		return fmt.Errorf("tier: invalidate %q: %w", name, err)
+	}
+	return nil
+}
+
+func checkKey(key string) error {
+	space, id, err := splitKey(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(checkSpaceName(space), checkID(id))
+}
+
+// splitKey parts domain:type:identifier after the second colon; an identifier may hold more of them.
+func splitKey(key string) (space, id string, err error) {
+	domain, rest, _ := strings.Cut(key, ":")
+	kind, id, ok := strings.Cut(rest, ":")
+	if !ok {
+		return "", "", errors.New("a key reads domain:type:identifier")
+	}
+	return key[:len(domain)+1+len(kind)], id, nil
+}
+
+func checkID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("the identifier is empty")
+	case len(id) > maxIDLen:
+		return fmt.Errorf("the identifier has %d bytes: at most %d", len(id), maxIDLen)
+	case strings.ContainsAny(id, "{}"):
+		return errors.New("the identifier has a brace, which would change its cluster slot: build it with tier.ID")
+	}
+	return nil
+}
+
+func checkTag(entity, id string) error {
+	if err := checkWord("entity", entity); err != nil {
+		return err
+	}
+	if id == "" || len(id) > maxIDLen {
+		return fmt.Errorf("the id of a tag has 1 to %d bytes, not %d", maxIDLen, len(id))
+	}
+	return nil
+}
+
+// checkSpaceName accepts domain:type.
+func checkSpaceName(name string) error {
+	domain, kind, ok := strings.Cut(name, ":")
+	if !ok {
+		return fmt.Errorf("the space name %q has no colon: it reads domain:type, as in orders:account", name)
+	}
+	return errors.Join(checkWord("domain", domain), checkWord("type", kind))
+}
+
+// checkWord accepts 1 to 64 letters, digits, '_', '-' and '.'.
+func checkWord(what, word string) error {
+	if word == "" || len(word) > 64 {
+		return fmt.Errorf("the %s %q has %d bytes: 1 to 64", what, word, len(word))
+	}
+	for _, c := range word {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("_-.", c) {
+			return fmt.Errorf("the %s %q has a %q: letters, digits, '_', '-' and '.' are allowed", what, word, c)
+		}
+	}
+	return nil
+}

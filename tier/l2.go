@@ -1,0 +1,174 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
+)
+
+// admit turns bytes from L2 into an entry, or nil when they are outdated, expired or unreadable and may be replaced. born is
+// the guard's number noted before they were read. An error says that Redis, which had to be asked, did not answer.
+func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (*local.Entry, error) {
+	sp := f.space
+	env, why := sp.open(raw)
+	if env == nil {
+		sp.stats.dead(why)
+		return nil, nil
+	}
+	names := sp.names(f.id, env.Tick, env.Names)
+	valid, err := c.judge(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	if !valid {
+		sp.stats.dead(reasonInvalidated)
+		return nil, nil
+	}
+	value, err := sp.decodeValue(env.Payload)
+	if err != nil {
+		sp.stats.dead(reasonUnreadable)
+		return nil, nil
+	}
+	e := local.NewEntry(sp.number, f.id, value, born, names)
+	e.Cost = entryCost(e, len(env.Payload))
+	if !env.Hard.IsZero() {
+		e.Expires = c.now() + sp.life(env)
+	}
+	return e, nil
+}
+
+// open reads an envelope that this space may use, or says why not.
+func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
+	env, err := remote.Decode(raw)
+	switch {
+	case err != nil || env.Codec != remote.CodecName || env.KeyID != 0:
+		return nil, reasonUnreadable
+	case env.Schema != sp.schema:
+		return nil, reasonSchema
+	case !env.Hard.IsZero() && sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:
+		return nil, reasonExpired
+	}
+	return env, 0
+}
+
+// life is what remains of an envelope's, by this pod's clock, and never more than the strategy gives: the pod that wrote it may
+// have a clock ahead.
+func (sp *space) life(env *remote.Envelope) time.Duration {
+	left := time.Until(env.Hard)
+	if sp.strategy.ttl > 0 {
+		left = min(left, sp.strategy.ttl)
+	}
+	return left
+}
+
+func (sp *space) decodeValue(payload []byte) (value any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tier: decode: panic: %v", r)
+		}
+	}()
+	return sp.decode(payload)
+}
+
+// judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.
+func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
+	switch verdict := c.guard.Judge(names); {
+	case verdict == local.Dead:
+		return false, nil
+	case verdict == local.Valid && c.isTrusted():
+		return true, nil
+	}
+	asked := make([]remote.Name, len(names))
+	for i, n := range names {
+		asked[i] = remote.Name{Text: n.Text, Tick: n.Tick}
+	}
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	valid, whole, err := c.remote.Judge(ctx, asked)
+	c.stats.remoteCall(opJudge, began, err)
+	if !whole {
+		c.mender.wake()
+	}
+	return valid, err
+}
+
+// peekRemote returns L2's entry of id if it is valid.
+func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
+	c := sp.cache
+	if c.remote == nil || checkID(id) != nil {
+		return nil
+	}
+	born := c.guard.Number()
+	raw, err := c.remoteGet(ctx, sp.key(id))
+	if err != nil || raw == nil {
+		return nil
+	}
+	e, err := c.admit(ctx, &flight{space: sp, id: id}, raw, born)
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+func (c *Cache) remoteGet(ctx context.Context, key string) ([]byte, error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	raw, err := c.remote.Get(ctx, key)
+	c.stats.remoteCall(opGet, began, err)
+	return raw, err
+}
+
+func (c *Cache) remoteAcquire(ctx context.Context, key string, token remote.Token, dead []byte) (remote.Lease, error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	answer, err := c.remote.Acquire(ctx, key, token, leaseLife, dead)
+	c.stats.remoteCall(opLease, began, err)
+	if err == nil {
+		c.guard.Hear(answer.Tick)
+	}
+	return answer, err
+}
+
+func (c *Cache) remoteRenew(ctx context.Context, held *lease) (bool, error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	still, err := c.remote.Renew(ctx, held.key, held.token, leaseLife)
+	c.stats.remoteCall(opRenew, began, err)
+	return still, err
+}
+
+func (c *Cache) remoteFill(ctx context.Context, got fetched) (stored, waiters bool) {
+	life := got.lease.life
+	if life > 0 {
+		if life = time.Until(got.lease.env.Hard); life <= 0 {
+			return false, c.remoteRelease(ctx, got.lease)
+		}
+	}
+	value, err := got.lease.env.AppendTo(nil)
+	if err != nil {
+		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", got.lease.key, "error", err)
+		return false, c.remoteRelease(ctx, got.lease)
+	}
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	stored, waiters, err = c.remote.Fill(ctx, got.lease.key, got.lease.token, value, life)
+	c.stats.remoteCall(opFill, began, err)
+	return stored, waiters
+}
+
+func (c *Cache) remoteRelease(ctx context.Context, held *lease) (waiters bool) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	waiters, err := c.remote.Release(ctx, held.key, held.token)
+	c.stats.remoteCall(opRelease, began, err)
+	return waiters
+}

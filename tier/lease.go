@@ -1,0 +1,185 @@
+package tier
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tandem-cache/tandem/bus"
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
+)
+
+const (
+	leaseLife = 3 * time.Second // a holder that died keeps others waiting no longer
+	leaseTurn = leaseLife / 3   // how often a living one renews
+	minPoll   = 50 * time.Millisecond
+	maxPoll   = 500 * time.Millisecond
+	maxDead   = 4 // dead values found in a row before a load goes ahead without a lease
+)
+
+// A lease is the right to load a key, held by one load in all pods.
+type lease struct {
+	space *space
+	key   string
+	token remote.Token
+	env   *remote.Envelope // what to fill; nil gives the lease back
+	life  time.Duration    // of the value; 0: until invalidated
+}
+
+// fetchLeased asks for the lease and loads, or waits for who holds it. dead is the outdated value found at the key.
+//
+// It waits for a notice of the fill and, since a notice may get lost, looks again from time to time. After LoadTimeout, and
+// whenever Redis fails, it loads on its own: the lease saves loads, nothing rests on it.
+func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched {
+	key, token := f.space.key(f.id), remote.NewToken()
+	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
+	defer c.waiters.remove(key, wake)
+	patience := time.NewTimer(f.space.loadTimeout)
+	defer patience.Stop()
+	deaths, waited := 0, false
+	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
+		born := c.guard.Number()
+		answer, err := c.remoteAcquire(ctx, key, token, dead)
+		switch {
+		case err != nil:
+			return c.loadAlone(ctx, f)
+		case answer.Granted:
+			return c.loadLeased(ctx, f, token, answer.Tick)
+		case answer.Busy:
+			if !waited {
+				f.space.stats.waited.Inc()
+				waited = true
+			}
+			select {
+			case <-wake:
+			case <-time.After(min(poll, answer.Left+time.Millisecond)):
+			case <-patience.C:
+				return c.loadAlone(ctx, f)
+			case <-ctx.Done():
+				return fetched{err: ErrClosed} // only Close cancels a flight
+			}
+		default:
+			e, err := c.admit(ctx, f, answer.Value, born)
+			if err != nil {
+				return c.loadAlone(ctx, f)
+			}
+			if e != nil {
+				f.space.stats.l2Hits.Inc()
+				return fetched{entry: e}
+			}
+			dead = answer.Value
+			deaths++
+		}
+	}
+	return c.loadAlone(ctx, f)
+}
+
+// loadLeased loads while it renews the lease.
+func (c *Cache) loadLeased(ctx context.Context, f *flight, token remote.Token, tick uint64) fetched {
+	held := &lease{space: f.space, key: f.space.key(f.id), token: token}
+	stop := c.renew(ctx, held)
+	defer stop()
+	e, env, err := c.loadSource(ctx, f, token, tick)
+	if err != nil {
+		return fetched{err: err, lease: held}
+	}
+	held.env, held.life = env, f.space.strategy.ttl
+	return fetched{entry: e, lease: held}
+}
+
+// renew extends a lease until stop is called. It ends by itself when the lease is another's.
+func (c *Cache) renew(ctx context.Context, held *lease) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		turn := time.NewTicker(leaseTurn)
+		defer turn.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-turn.C:
+			}
+			if still, err := c.remoteRenew(ctx, held); err == nil && !still {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// settle fills L2 or gives the lease back, and wakes who waits on other pods.
+func (c *Cache) settle(ctx context.Context, got fetched) {
+	ctx = context.WithoutCancel(ctx) // Close cancels loads; what they brought is still worth a call
+	held := got.lease
+	waiters := false
+	if c.worthFilling(got) {
+		stored, waiting := c.remoteFill(ctx, got)
+		waiters = waiting
+		if !stored {
+			held.space.stats.refuse(reasonLease)
+		}
+	} else {
+		waiters = c.remoteRelease(ctx, held)
+	}
+	if waiters {
+		ctx, cancel := c.remoteContext(ctx)
+		defer cancel()
+		_ = c.bus.Notify(ctx, bus.Message{Kind: bus.Filled, Names: []string{held.key}}) // they also poll
+	}
+}
+
+// worthFilling is false for a failed load and for a value that was invalidated while it was read: it would be dead in L2.
+func (c *Cache) worthFilling(got fetched) bool {
+	if got.err != nil || got.lease.env == nil {
+		return false
+	}
+	if c.guard.Check(got.entry) == local.Dead {
+		got.lease.space.stats.refuse(reasonMoved)
+		return false
+	}
+	return true
+}
+
+// waiters are the flights of this pod that wait for another pod's load, by key.
+type waiters struct {
+	mu    sync.Mutex // guards byKey
+	byKey map[string]map[chan struct{}]struct{}
+}
+
+func (w *waiters) add(key string) chan struct{} {
+	wake := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byKey[key] == nil {
+		w.byKey[key] = make(map[chan struct{}]struct{})
+	}
+	w.byKey[key][wake] = struct{}{}
+	return wake
+}
+
+func (w *waiters) remove(key string, wake chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.byKey[key], wake)
+	if len(w.byKey[key]) == 0 {
+		delete(w.byKey, key)
+	}
+}
+
+func (w *waiters) wake(keys []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, key := range keys {
+		for wake := range w.byKey[key] {
+			select {
+			case wake <- struct{}{}:
+			default: // woken already
+			}
+		}
+	}
+}

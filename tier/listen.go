@@ -1,0 +1,102 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tandem-cache/tandem/bus"
+)
+
+// A listener applies what the bus brings.
+type listener struct{ cache *Cache }
+
+// Resync starts L1 anew: what was broadcast before now may never have been heard.
+//
+// The order is: flush, read the counter, raise the floor, trust. Entries of before the flush are dead. Values from L2 with a
+// tick below the floor are judged by Redis: an invalidation that this pod missed has a tick at or below the floor, since it was
+// taken before the counter was read.
+func (l listener) Resync(ctx context.Context) error {
+	c := l.cache
+	c.stats.resyncs.Add(1)
+	c.distrust()
+	c.guard.Flush()
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	tick, err := c.remote.LastTick(ctx, c.guard.Heard())
+	if err != nil {
+		return fmt.Errorf("tier: resync: %w", err)
+	}
+	c.guard.RaiseFloor(tick)
+	c.trust()
+	c.mender.wake()
+	c.syncing.Do(func() { close(c.synced) })
+	return nil
+}
+
+// Down stops L1 from answering: nobody would tell it of an invalidation.
+func (l listener) Down() { l.cache.distrust() }
+
+// Handle applies one message.
+func (l listener) Handle(m bus.Message) {
+	c := l.cache
+	switch m.Kind {
+	case bus.Invalidate:
+		c.apply(m.Origin, m.Names, m.Tick)
+	case bus.Filled:
+		c.waiters.wake(m.Names)
+	case bus.Feed:
+		if m.Status != nil {
+			c.hearFeed(*m.Status)
+		}
+	}
+}
+
+// A mender makes the buckets of Redis's table that are missing: at the start, after a flush or an eviction.
+type mender struct {
+	cache *Cache
+	due   chan struct{} // holds one request: one run serves all that came before it
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+func newMender(c *Cache) *mender {
+	ctx, stop := context.WithCancel(context.Background())
+	m := &mender{cache: c, due: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	go m.run(ctx)
+	return m
+}
+
+// wake asks for a look at the table, soon.
+func (m *mender) wake() {
+	select {
+	case m.due <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mender) close() {
+	m.stop()
+	<-m.done
+}
+
+// run looks at the table when asked to, at most ten times a second.
+func (m *mender) run(ctx context.Context) {
+	defer close(m.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.due:
+		}
+		if err := m.cache.remote.MakeTable(ctx, m.cache.guard.Heard()); err != nil && ctx.Err() == nil {
+			m.cache.cfg.Logger.Warn("tier: the table of recent names is incomplete", "cache", m.cache.cfg.Name, "error", err)
+			m.wake()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package tier
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// The metrics. Each carries the label cache; keys are never labels.
+var (
+	perSpace = []string{"cache", "space"}
+
+	hitsDesc        = desc("tandem_hits_total", "Reads answered by a tier (l1, l2) without a load.", "cache", "space", "tier")
+	loadsDesc       = desc("tandem_loads_total", "Loads started: the misses.", perSpace...)
+	loadErrorsDesc  = desc("tandem_load_errors_total", "Loads that ended in an error, a panic or a timeout.", perSpace...)
+	coalescedDesc   = desc("tandem_coalesced_total", "Callers who shared a read of this pod (scope pod), reads that waited for another pod's load (scope fleet).", "cache", "space", "scope")
+	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
+	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
+	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
+	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op")
+	resyncsDesc     = desc("tandem_bus_resyncs_total", "Times L1 started anew because messages may have been missed.", "cache")
+	trustedDesc     = desc("tandem_l1_trusted", "1 while L1 answers: the pod hears the bus, or needs none.", "cache")
+	collisionsDesc  = desc("tandem_l1_stripe_collisions_total", "Checks that a shared stripe sent to the table and that passed.", "cache")
+	droppedDesc     = desc("tandem_l1_dropped_total", "Entries not stored in L1, or not deleted, because the queue was full.", "cache")
+	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
+	feedUpDesc      = desc("tandem_feed_connected", "1 while the feed's follower says that it is connected.", "cache", "feed")
+	feedLagDesc     = desc("tandem_feed_lag_seconds", "Age of the oldest change that the feed has not applied, as last reported.", "cache", "feed")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// Describe sends the metrics' descriptions; with [Cache.Collect] it makes a Cache a prometheus.Collector:
+//
+//	prometheus.MustRegister(cache)
+//
+// Describe sends nothing that depends on the spaces, which may come later: the collector is unchecked.
+func (c *Cache) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the metrics' values. It may run at any time, also after Close.
+func (c *Cache) Collect(ch chan<- prometheus.Metric) {
+	name := c.cfg.Name
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), append([]string{name}, labels...)...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{name}, labels...)...)
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, sp := range c.spaces {
+		sp.collect(count)
+		ch <- sp.stats.loadTime
+	}
+	for op := range c.stats.remoteTime {
+		if c.remote != nil {
+			count(remoteErrDesc, c.stats.remoteErrors[op].value(), opNames[op])
+			ch <- c.stats.remoteTime[op]
+		}
+	}
+	for origin, n := range c.stats.origins() {
+		count(invalidatedDesc, n, origin)
+	}
+	count(resyncsDesc, c.stats.resyncs.Load())
+	count(collisionsDesc, c.guard.Collisions())
+	count(droppedDesc, c.stats.keeperFull.Load())
+	gauge(trustedDesc, number(c.isTrusted()))
+	gauge(flightsDesc, float64(c.flights.count()))
+	for feed, s := range c.feeds {
+		status, heard := s.last()
+		gauge(feedUpDesc, number(status.Connected && recent(heard)), feed)
+		gauge(feedLagDesc, status.Lag().Seconds(), feed)
+	}
+}
+
+func (sp *space) collect(count func(*prometheus.Desc, uint64, ...string)) {
+	s := &sp.stats
+	count(hitsDesc, s.l1Hits.value(), sp.name, "l1")
+	count(hitsDesc, s.l2Hits.value(), sp.name, "l2")
+	count(loadsDesc, s.loads.value(), sp.name)
+	count(loadErrorsDesc, s.failed.value(), sp.name)
+	count(coalescedDesc, s.joined.value(), sp.name, "pod")
+	count(coalescedDesc, s.waited.value(), sp.name, "fleet")
+	for why := range reasonMoved {
+		count(deadDesc, s.deaths[why].value(), sp.name, reasonNames[why])
+	}
+	for why := reasonMoved; why < reasonCount; why++ {
+		count(refusedDesc, s.refused[why].value(), sp.name, reasonNames[why])
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,212 @@
+package tier
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
+)
+
+// DefaultLoadTimeout is how long a shared load may take.
+const DefaultLoadTimeout = 10 * time.Second
+
+// SpaceConfig describes a space. Name and Strategy are required.
+type SpaceConfig[V any] struct {
+	// Name reads domain:type, as in orders:account. Health groups spaces by domain. Unique in a cache.
+	Name string
+
+	// Bucket is the space's name in its domain's health and in metrics. Empty: the type.
+	Bucket string
+
+	// Strategy says what keeps entries true: CDC, TTL or Hybrid.
+	Strategy Strategy
+
+	// Load reads one value from the source. It runs under a context of its own that outlives the caller's, keeps its values
+	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. nil: only GetWith loads.
+	Load func(ctx context.Context, id string) (V, error)
+
+	// LoadTimeout bounds a load, and before it the wait for another pod's. Zero: DefaultLoadTimeout.
+	LoadTimeout time.Duration
+
+	// Schema is the version of V. Raise it when old and new pods could not read each other's values: each then sees the
+	// other's as misses.
+	Schema uint32
+}
+
+func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
+	_, kind, _ := strings.Cut(cfg.Name, ":")
+	cfg.Bucket = cmp.Or(cfg.Bucket, kind)
+	cfg.LoadTimeout = cmp.Or(cfg.LoadTimeout, DefaultLoadTimeout)
+	errs := []error{checkSpaceName(cfg.Name), cfg.Strategy.check()}
+	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
+		errs = append(errs, fmt.Errorf("Bucket: %w", err))
+	}
+	if cfg.Bucket == "invalidations" {
+		errs = append(errs, errors.New(`Bucket: "invalidations" is taken by health: choose another`))
+	}
+	if cfg.LoadTimeout < 0 {
+		errs = append(errs, fmt.Errorf("LoadTimeout is %s: it must be positive", cfg.LoadTimeout))
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// A Space is a family of entries of one type with one strategy. Its methods may be called from any goroutine.
+type Space[V any] struct {
+	core *space
+	load loader // nil without SpaceConfig.Load
+}
+
+// NewSpace adds a space to a cache. All pods must give a space the same strategy.
+func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
+	if c == nil {
+		return nil, fmt.Errorf("tier: space %q: the cache is nil", cfg.Name)
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("tier: space %q: %w", cfg.Name, err)
+	}
+	core := &space{
+		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
+		loadTimeout: cfg.LoadTimeout, schema: cfg.Schema,
+		decode: func(payload []byte) (any, error) {
+			var v V
+			err := remote.DecodeValue(payload, &v)
+			return v, err
+		},
+	}
+	if err := c.addSpace(core); err != nil {
+		return nil, err
+	}
+	s := &Space[V]{core: core}
+	if cfg.Load != nil {
+		s.load = erase(cfg.Load)
+	}
+	return s, nil
+}
+
+// erase forgets a loader's type.
+func erase[V any](load func(context.Context, string) (V, error)) loader {
+	return func(ctx context.Context, id string) (any, error) { return load(ctx, id) }
+}
+
+// Get returns the value of id from L1, from L2, or from the space's loader; many callers share one load. The value is shared:
+// do not change it. An L1 hit does not look at ctx and allocates nothing.
+//
+// Its error is the loader's, wrapped; a [PanicError]; ctx's, when the caller leaves before the load ends; or [ErrClosed].
+// A Redis that fails is no error.
+func (s *Space[V]) Get(ctx context.Context, id string) (V, error) {
+	if e := s.core.hit(id); e != nil {
+		v, _ := e.Value.(V) // a nil interface stays one
+		return v, nil
+	}
+	return s.miss(ctx, id, s.load)
+}
+
+// GetWith is Get with a loader of its own. Callers of one identifier share whichever load comes first.
+func (s *Space[V]) GetWith(ctx context.Context, id string, load func(ctx context.Context, id string) (V, error)) (V, error) {
+	if e := s.core.hit(id); e != nil {
+		v, _ := e.Value.(V)
+		return v, nil
+	}
+	return s.miss(ctx, id, erase(load))
+}
+
+func (s *Space[V]) miss(ctx context.Context, id string, load loader) (V, error) {
+	var v V
+	if load == nil {
+		return v, fmt.Errorf("tier: get %q: the space has no Load: set SpaceConfig.Load or use GetWith", s.core.key(id))
+	}
+	e, err := s.core.read(ctx, id, load)
+	if err != nil {
+		return v, err
+	}
+	v, _ = e.Value.(V)
+	return v, nil
+}
+
+// Peek returns the value of id if L1 or L2 has a valid one. It never loads, stores or counts, and a Redis that fails has nothing.
+func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
+	e := s.core.local(id)
+	if e == nil {
+		e = s.core.peekRemote(ctx, id)
+	}
+	if e == nil {
+		return v, false
+	}
+	v, _ = e.Value.(V)
+	return v, true
+}
+
+// Invalidate outdates the entries of ids on every pod. When it returns nil, no read that starts later on this pod returns an
+// older value, nor on any other pod once it has heard of it, which takes milliseconds. After an error call it again.
+func (s *Space[V]) Invalidate(ctx context.Context, ids ...string) error {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = Key(s.core.name, id)
+	}
+	return s.core.cache.Invalidate(ctx, names...)
+}
+
+// Flush outdates every entry of the space on every pod. It costs as much as invalidating one.
+func (s *Space[V]) Flush(ctx context.Context) error {
+	return s.core.cache.Invalidate(ctx, SpaceName(s.core.name))
+}
+
+// space is a Space without its type.
+type space struct {
+	cache       *Cache
+	name        string
+	bucket      string
+	number      uint32
+	strategy    Strategy
+	loadTimeout time.Duration
+	schema      uint32
+	decode      func(payload []byte) (any, error)
+	entities    entitySet // what its loaders have depended on
+	stats       spaceStats
+}
+
+// addSpace gives sp its number and its place in a domain.
+func (c *Cache) addSpace(sp *space) error {
+	name, _, _ := strings.Cut(sp.name, ":")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byName[sp.name] != nil {
+		return fmt.Errorf("tier: space %q: the cache has a space of this name already: open a space once and share it", sp.name)
+	}
+	d := c.domainLocked(name)
+	for _, other := range d.spaces {
+		if other.bucket == sp.bucket {
+			return fmt.Errorf("tier: space %q: Bucket %q is taken by %q in the same domain", sp.name, sp.bucket, other.name)
+		}
+	}
+	sp.number = uint32(len(c.spaces))
+	sp.stats.init(c, sp)
+	d.spaces = append(d.spaces, sp)
+	c.spaces = append(c.spaces, sp)
+	c.byName[sp.name] = sp
+	if sp.strategy.feed != "" {
+		c.feedLocked(sp.strategy.feed)
+	}
+	return nil
+}
+
+func (sp *space) key(id string) string { return sp.name + ":" + id }
+
+// names are what an entry of id stands on, all at tick.
+func (sp *space) names(id string, tick uint64, tags []remote.Name) []local.Name {
+	names := make([]local.Name, 0, 3+len(tags))
+	names = append(names, local.NewName(Key(sp.name, id), tick), local.NewName(SpaceName(sp.name), tick))
+	if sp.strategy.feed != "" {
+		names = append(names, local.NewName(feedName+sp.strategy.feed, tick))
+	}
+	for _, tag := range tags {
+		names = append(names, local.NewName(tag.Text, tag.Tick))
+	}
+	return names
+}

@@ -1,0 +1,148 @@
+package tier
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A counter counts events. The zero value is ready.
+type counter struct{ n atomic.Uint64 }
+
+func (c *counter) Inc()          { c.n.Add(1) }
+func (c *counter) value() uint64 { return c.n.Load() }
+
+// hitStripes spreads a counter that every core writes all the time, so that they don't wait for each other's cache line.
+const hitStripes = 16
+
+type stripedCounter [hitStripes]struct {
+	n atomic.Uint64
+	_ [56]byte // one cache line each
+}
+
+func (c *stripedCounter) inc() { c[rand.Uint32()%hitStripes].n.Add(1) }
+
+func (c *stripedCounter) value() (sum uint64) {
+	for i := range c {
+		sum += c[i].n.Load()
+	}
+	return sum
+}
+
+// A reason says why a value in L2 was of no use, or why a loaded one was not stored.
+type reason uint8
+
+const (
+	reasonInvalidated reason = iota // one of its names was invalidated
+	reasonExpired
+	reasonSchema     // of another schema version
+	reasonUnreadable // not an envelope, a newer one, or a payload that does not decode
+	reasonMoved      // one of its names was invalidated while it was loaded
+	reasonLease      // the lease was gone: invalidated, expired, or Redis failed
+	reasonEncode     // the value does not encode
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{"invalidated", "expired", "schema", "unreadable", "moved", "lease", "encode"}
+
+// spaceStats counts one space's reads in this pod.
+type spaceStats struct {
+	l1Hits  stripedCounter
+	l2Hits  counter // by flights; those who joined are counted in joined
+	loads   counter // started
+	failed  counter // loads that ended in an error
+	joined  counter // callers who shared a flight of this pod
+	waited  counter // flights that waited for another pod's load
+	deaths  [reasonCount]counter
+	refused [reasonCount]counter
+
+	loadTime prometheus.Histogram
+}
+
+func (s *spaceStats) init(c *Cache, sp *space) {
+	s.loadTime = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "tandem_load_seconds", Help: "Time the loader of a space took.",
+		ConstLabels: prometheus.Labels{"cache": c.cfg.Name, "space": sp.name},
+		Buckets:     prometheus.ExponentialBuckets(0.0005, 2.5, 12),
+	})
+}
+
+func (s *spaceStats) loaded(took time.Duration, err error) {
+	s.loadTime.Observe(took.Seconds())
+	if err != nil {
+		s.failed.Inc()
+	}
+}
+
+func (s *spaceStats) dead(why reason)   { s.deaths[why].Inc() }
+func (s *spaceStats) refuse(why reason) { s.refused[why].Inc() }
+
+// A remoteOp is a kind of call to Redis.
+type remoteOp uint8
+
+const (
+	opGet remoteOp = iota
+	opLease
+	opFill
+	opRenew
+	opRelease
+	opJudge
+	opInvalidate
+	opCount
+)
+
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate"}
+
+// cacheStats counts what belongs to no space.
+type cacheStats struct {
+	resyncs    atomic.Uint64 // times L1 was flushed because messages may have been missed
+	keeperFull atomic.Uint64 // jobs of the keeper not done
+
+	remoteTime   [opCount]prometheus.Histogram
+	remoteErrors [opCount]counter
+
+	mu       sync.Mutex // guards byOrigin
+	byOrigin map[string]uint64
+}
+
+func (s *cacheStats) init(cache string) {
+	s.byOrigin = make(map[string]uint64)
+	for op := range s.remoteTime {
+		s.remoteTime[op] = prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tandem_remote_seconds", Help: "Time of a call to Redis.",
+			ConstLabels: prometheus.Labels{"cache": cache, "op": opNames[op]},
+			Buckets:     prometheus.ExponentialBuckets(0.0001, 2.5, 10),
+		})
+	}
+}
+
+func (s *cacheStats) remoteCall(op remoteOp, began time.Time, err error) {
+	s.remoteTime[op].Observe(time.Since(began).Seconds())
+	if err != nil {
+		s.remoteErrors[op].Inc()
+	}
+}
+
+const maxOrigins = 64 // further ones count as "other"
+
+func (s *cacheStats) invalidated(origin string, names int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.byOrigin[origin]; !ok && len(s.byOrigin) >= maxOrigins {
+		origin = "other"
+	}
+	s.byOrigin[origin] += uint64(names)
+}
+
+func (s *cacheStats) origins() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	copied := make(map[string]uint64, len(s.byOrigin))
+	for origin, n := range s.byOrigin {
+		copied[origin] = n
+	}
+	return copied
+}
