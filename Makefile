@@ -1,0 +1,89 @@
+# Run `make` for the list of targets. Tools are pinned here and built into .bin/.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+
+# To be set on the command line: the time limit of one package's tests, which
+# benchmarks run and how often (ten for benchstat), and how long each fuzz test.
+TEST_TIMEOUT ?= 10m
+BENCH        ?= .
+BENCH_COUNT  ?= 1
+FUZZ_TIME    ?= 30s
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A linter built with an older Go refuses newer code, so its Go is in its name.
+GO_VERSION   := $(shell go env GOVERSION)
+GOLANGCI_LINT = $(CURDIR)/.bin/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_VERSION)
+GOVULNCHECK   = $(CURDIR)/.bin/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_VERSION)
+
+# $(call each_module,command): in every module of the workspace that has Go code,
+# to the end even if one fails.
+define each_module
+	@status=0; for dir in $$(go list -m -f '{{.Dir}}'); do \
+		cd "$$dir"; \
+		packages=$$(go list -e ./...); \
+		[[ -n "$$packages" ]] || continue; \
+		echo "in .$${dir#$(CURDIR)}: $(strip $(1))"; \
+		{ $(1); } || status=1; \
+	done; exit $$status
+endef
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: lint test ## What every commit passes: lint and test
+
+.PHONY: test
+test: servers ## All tests of all modules, with the race detector, on real servers
+	go test -race -timeout $(TEST_TIMEOUT) work
+
+.PHONY: servers
+servers: ## Install what the tests need: redis-server, PostgreSQL, a C compiler
+	@.ci/servers
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint and tidy go.mod files, in all modules
+	$(call each_module,$(GOLANGCI_LINT) run ./... && go mod tidy -diff)
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format all modules: gofumpt, and imports in three groups
+	$(call each_module,$(GOLANGCI_LINT) fmt ./...)
+
+.PHONY: bench
+bench: servers ## Benchmarks of all modules: BENCH=regexp BENCH_COUNT=10
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCH_COUNT) -timeout 0 work
+
+.PHONY: fuzz
+fuzz: ## Each fuzz test for FUZZ_TIME
+	@git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			(set -x; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) "./$$(dirname "$$file")"); \
+		done; \
+	done
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Known vulnerabilities; asks vuln.go.dev
+	$(call each_module,$(GOVULNCHECK) ./...)
+
+.PHONY: clean
+clean: ## Remove the tools and what tests and benchmarks left
+	rm -rf .bin
+	find . -name '*.test' -delete -o -name '*.prof' -delete
+
+# $(call build_tool,package@version)
+define build_tool
+	@mkdir -p .bin/tmp
+	GOWORK=off GOTOOLCHAIN=$(GO_VERSION) GOBIN=$(CURDIR)/.bin/tmp go install $(1)
+	@mv .bin/tmp/* $@ && rmdir .bin/tmp
+endef
+
+$(GOLANGCI_LINT):
+	$(call build_tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION))
+
+$(GOVULNCHECK):
+	$(call build_tool,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION))
