@@ -48,7 +48,7 @@ servers: ## Install what the tests need: redis-server, PostgreSQL, a C compiler
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint and tidy go.mod files, in all modules
-	$(call each_module,$(GOLANGCI_LINT) run ./... && go mod tidy -diff)
+	$(call each_module,$(GOLANGCI_LINT) run --max-issues-per-linter=0 --max-same-issues=0 ./... && go mod tidy -diff)
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format all modules: gofumpt, and imports in three groups
