@@ -1,0 +1,190 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pglogrepl"
+
+	"github.com/tandem-cache/tandem/cdc"
+	"github.com/tandem-cache/tandem/cdc/postgres"
+)
+
+// What wasn't acknowledged comes again, and nothing else.
+func TestResume(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	src := db.source("public.orders")
+	st, _ := begin(t, src)
+	var positions []string
+	for _, sql := range []string{`INSERT INTO orders VALUES (1)`, `INSERT INTO orders VALUES (2)`, `INSERT INTO orders VALUES (3)`} {
+		db.exec(sql)
+		_, last := events(t, st, 1)
+		positions = append(positions, last.Position)
+	}
+	ack(t, st, positions[0])
+	closeStream(t, st)
+
+	for _, from := range []struct {
+		position string
+		want     []string
+	}{
+		{"", []string{"2", "3"}},
+		{positions[0], []string{"2", "3"}},
+		{positions[1], []string{"3"}},
+		{positions[2], nil},
+	} {
+		st := open(t, src, from.position)
+		got, _ := events(t, st, len(from.want))
+		var ids []string
+		for _, e := range got {
+			ids = append(ids, e.Rows[0]["id"])
+		}
+		if diff := cmp.Diff(from.want, ids); diff != "" {
+			t.Errorf("from %q: %s", from.position, diff)
+		}
+		silent(t, st)
+		closeStream(t, st)
+	}
+}
+
+// An acknowledgement reaches the server while the stream is idle.
+func TestAck(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	st, from := begin(t, db.source("public.orders"))
+	db.exec(`INSERT INTO orders VALUES (1)`)
+	_, b := events(t, st, 1)
+	time.Sleep(quiet)
+	if got := db.confirmed(); lsn(t, got) > lsn(t, from) {
+		t.Fatalf("confirmed %s before any acknowledgement; want at most %s", got, from)
+	}
+	ack(t, st, b.Position)
+	db.await(`SELECT (confirmed_flush_lsn >= '` + lsn(t, b.Position).String() + `')::text FROM pg_replication_slots WHERE slot_name = 'tandem'`)
+	if err := st.Ack(t.Context(), "1/0/1"); err == nil {
+		t.Error("acknowledged a position of another cluster")
+	}
+}
+
+// While others keep the server busy and nothing is published, the position moves
+// on all the same; but never past what Next hasn't returned.
+func TestIdlePublication(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`, `CREATE TABLE noise (id int, t text)`)
+	st, from := begin(t, db.source("public.orders"))
+	db.exec(`INSERT INTO noise SELECT n, repeat('x', 100) FROM generate_series(1, 10000) n`)
+	target := lsn(t, db.text(`SELECT pg_current_wal_flush_lsn()::text`))
+	for at := lsn(t, from); at < target; {
+		b := next(t, st)
+		if len(b.Events) > 0 || b.Position == "" {
+			t.Fatalf("got %+v; want a position alone", b)
+		}
+		at = lsn(t, b.Position)
+		ack(t, st, b.Position)
+	}
+	db.await(`SELECT (confirmed_flush_lsn >= '` + target.String() + `')::text FROM pg_replication_slots WHERE slot_name = 'tandem'`)
+
+	// An event that is waiting holds the position back.
+	db.exec(`INSERT INTO orders VALUES (1)`)
+	before := lsn(t, db.text(`SELECT pg_current_wal_flush_lsn()::text`))
+	db.exec(`INSERT INTO noise SELECT n, 'x' FROM generate_series(1, 10000) n`)
+	time.Sleep(2 * time.Second) // for keepalives, and statuses that must not confirm
+	if got := lsn(t, db.confirmed()); got > before {
+		t.Errorf("confirmed %s while an event before %s waited", got, before)
+	}
+	if _, b := events(t, st, 1); lsn(t, b.Position) > before {
+		t.Errorf("got position %s; want the event's own, at most %s", b.Position, before)
+	}
+}
+
+// lsn reads an LSN, also out of a position.
+func lsn(t *testing.T, text string) pglogrepl.LSN {
+	t.Helper()
+	if p, ok := postgres.PositionLSN(text); ok {
+		return p
+	}
+	l, err := pglogrepl.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A consumer that is slower than wal_sender_timeout stays connected, also with
+// its queue full.
+func TestSlowConsumer(t *testing.T) {
+	db := start(t, "wal_sender_timeout=1s")
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	src := db.sourceOf(postgres.Config{Tables: []string{"public.orders"}, MaxBatch: 10})
+	st, _ := begin(t, src)
+	db.exec(`INSERT INTO orders SELECT generate_series(1, 20000)`)
+	events(t, st, 10)
+	time.Sleep(3500 * time.Millisecond)
+	events(t, st, 19990)
+	time.Sleep(3500 * time.Millisecond)
+	db.exec(`INSERT INTO orders VALUES (-1)`)
+	events(t, st, 1)
+}
+
+func TestBusy(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	src := db.source("public.orders")
+	first, from := begin(t, src)
+	for _, from := range []string{"", from, "garbage"} {
+		if _, err := src.Open(t.Context(), from); !errors.Is(err, cdc.ErrBusy) {
+			t.Fatalf("second from %q: got error %v; want ErrBusy", from, err)
+		}
+	}
+	if err := src.DropSlot(t.Context()); !errors.Is(err, cdc.ErrBusy) {
+		t.Errorf("drop: got error %v; want ErrBusy", err)
+	}
+	if err := src.Check(t.Context()); err != nil {
+		t.Errorf("check: got error %v; want none", err)
+	}
+	db.exec(`INSERT INTO orders VALUES (1)`)
+	events(t, first, 1)
+	closeStream(t, first)
+	second := open(t, src, from) // at once: Close waited until the slot was free
+	events(t, second, 1)
+	closeStream(t, second)
+	if err := src.DropSlot(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := src.DropSlot(t.Context()); err != nil {
+		t.Errorf("drop again: %v", err)
+	}
+}
+
+func TestServerRestart(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	src := db.source("public.orders")
+	st, from := begin(t, src)
+	db.exec(`INSERT INTO orders VALUES (1)`)
+	_, b := events(t, st, 1)
+	ack(t, st, b.Position)
+	db.Restart()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		if _, err := st.Next(ctx); err != nil {
+			if ctx.Err() != nil {
+				t.Fatal("Next didn't notice")
+			}
+			break
+		}
+	}
+	closeStream(t, st)
+	db.connect()
+	db.exec(`INSERT INTO orders VALUES (2)`)
+	st = open(t, src, b.Position)
+	got, _ := events(t, st, 1)
+	if diff := cmp.Diff([]string{"insert public.orders {id=2}"}, short(got, "id")); diff != "" {
+		t.Error(diff)
+	}
+	_ = from
+}
