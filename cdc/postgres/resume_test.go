@@ -163,7 +163,7 @@ func TestServerRestart(t *testing.T) {
 	db := start(t)
 	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
 	src := db.source("public.orders")
-	st, from := begin(t, src)
+	st, _ := begin(t, src)
 	db.exec(`INSERT INTO orders VALUES (1)`)
 	_, b := events(t, st, 1)
 	ack(t, st, b.Position)
@@ -186,5 +186,4 @@ func TestServerRestart(t *testing.T) {
 	if diff := cmp.Diff([]string{"insert public.orders {id=2}"}, short(got, "id")); diff != "" {
 		t.Error(diff)
 	}
-	_ = from
 }
