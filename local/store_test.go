@@ -1,0 +1,61 @@
+package local_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/tandem-cache/tandem/local"
+)
+
+func newStore(t *testing.T, bytes int64) *local.Store {
+	t.Helper()
+	s, err := local.NewStore(bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestStoreTellsSpacesApart(t *testing.T) {
+	s := newStore(t, 1<<20)
+	for space := range uint32(3) {
+		s.Set(local.NewEntry(space, "id", space, 0, nil))
+	}
+	s.Wait()
+	for space := range uint32(3) {
+		if e := s.Get(space, "id"); e == nil || e.Value != space {
+			t.Errorf("space %d: got %v", space, e)
+		}
+	}
+	s.Delete(1, "id")
+	if s.Get(1, "id") != nil || s.Get(2, "id") == nil {
+		t.Error("deleting from one space left it there, or took it from another")
+	}
+}
+
+func TestStoreIsBounded(t *testing.T) {
+	s := newStore(t, 100_000)
+	const count, cost = 2000, 300
+	for i := range count {
+		e := local.NewEntry(0, fmt.Sprint(i), i, 0, nil)
+		e.Cost = cost
+		s.Set(e)
+	}
+	s.Wait()
+	held := 0
+	for i := range count {
+		if s.Get(0, fmt.Sprint(i)) != nil {
+			held++
+		}
+	}
+	if held == 0 || held > 100_000/cost {
+		t.Errorf("holds %d entries of %d bytes; want some, at most %d", held, cost, 100_000/cost)
+	}
+}
+
+func TestStoreRefusesNoRoom(t *testing.T) {
+	if _, err := local.NewStore(0); err == nil {
+		t.Error("a store of 0 bytes: no error")
+	}
+}

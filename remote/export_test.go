@@ -1,0 +1,10 @@
+package remote
+
+// What tests need of the table's insides.
+const BucketCapacity = bucketCapacity
+
+// BucketOf is the bucket that holds a name.
+func BucketOf(name string) int { return bucketOf(name) }
+
+// BucketEndLua is the last step of making a bucket.
+var BucketEndLua = bucketEndLua
