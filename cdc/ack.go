@@ -18,7 +18,18 @@ type ackEntry struct {
 	now      bool      // don't wait
 }
 
-func newAckQueue(window time.Duration) *ackQueue { return &ackQueue{window: window} }
+// newAckQueue begins with the position that a stream is opened at, which an
+// earlier one may not have acknowledged; "": none.
+func newAckQueue(window time.Duration, from string) *ackQueue {
+	q := &ackQueue{window: window}
+	if from != "" {
+		q.push(from, time.Now(), false)
+	}
+	return q
+}
+
+// clear forgets what was pushed.
+func (q *ackQueue) clear() { q.waiting = nil }
 
 // push adds a position. now: there is nothing before it to rewind to.
 // A position that follows another closely replaces it and waits for its own

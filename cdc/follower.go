@@ -97,7 +97,7 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.opened(stream)
 	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
 	defer f.closeStream(ctx, stream)
-	s := session{f: f, stream: stream, position: from, acks: newAckQueue(f.cfg.Rewind)}
+	s := session{f: f, stream: stream, position: from, acks: newAckQueue(f.cfg.Rewind, from)}
 	return s.run(ctx, retry)
 }
 

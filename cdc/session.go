@@ -79,6 +79,9 @@ func (s *session) take(ctx context.Context, b Batch) error {
 		}
 	}
 	s.f.release(b)
+	if b.Lost {
+		s.acks.clear()
+	}
 	if b.Position != "" {
 		s.acks.push(b.Position, time.Now(), b.Lost)
 	}

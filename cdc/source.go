@@ -29,7 +29,8 @@ type Stream interface {
 	// may be called again. After any other error the stream is only good for Close.
 	Next(ctx context.Context) (Batch, error)
 	// Ack lets the source forget everything up to position, which came from a
-	// batch of this stream. It may take effect later, or at Close.
+	// batch of this stream or is the one that it was opened at. It may take effect
+	// later, or at Close.
 	Ack(ctx context.Context, position string) error
 	// Lag is the time since the oldest change that Next has not returned yet was
 	// committed; 0: there is none. known is false while the stream can't tell,
