@@ -5,9 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -90,23 +88,6 @@ func TestNothingOutlives(t *testing.T) {
 	_ = child.Wait() // killed
 	for _, pid := range []int{redis, postgres} {
 		awaitGone(t, pid)
-	}
-}
-
-// TestEndingThreads ends the threads that the runtime has at hand. The server
-// must not take that for our death.
-func TestEndingThreads(t *testing.T) {
-	rds := servertest.StartRedis(t)
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-			time.Sleep(time.Millisecond)
-		})
-	}
-	wg.Wait()
-	if got := ask(t, rds.Addr, "PING"); got != "+PONG" {
-		t.Errorf("PING answered %q; want +PONG", got)
 	}
 }
 
