@@ -130,13 +130,16 @@ func TestLost(t *testing.T) {
 // A big transaction has no position before its end.
 func TestNoPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		part := batch("a")
+		part := batch("b")
 		part.Position = "none"
-		w := newWorld(t, part, batch("b"))
+		w := newWorld(t, batch("a"), part, batch("c"))
 		_, stop := run(t, w.config())
 		nap(500 * time.Millisecond)
 		stop()
-		want := []string{"checkpoint", "open ", "next ", "invalidate a", "next 2", "invalidate b", "advance -2"}
+		want := []string{
+			"checkpoint", "open ", "next 1", "invalidate a", "advance -1",
+			"next ", "invalidate b", "next 3", "invalidate c", "advance 1-3",
+		}
 		if diff := cmp.Diff(want, w.steps); diff != "" {
 			t.Errorf("steps (-want +got):\n%s", diff)
 		}

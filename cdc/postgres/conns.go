@@ -9,13 +9,10 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-const (
-	connectTimeout = 10 * time.Second // unless ConnString has its own
-	drainTimeout   = time.Second      // for the server to let go of the slot
-)
+// connectTimeout applies unless ConnString has one.
+const connectTimeout = 10 * time.Second
 
 // conns are the two connections of a stream: one that replicates and an ordinary
 // one.
@@ -80,7 +77,6 @@ func adjust(c *pgconn.Config, cfg Config, replication string) {
 // close ends both connections and waits for what they leave behind.
 func (c *conns) close(ctx context.Context) error {
 	if c.repl != nil {
-		c.drain(ctx)
 		_ = c.repl.Close(ctx) // a connection that is broken can't be closed well
 	}
 	if c.sql != nil {
@@ -104,19 +100,4 @@ func (c *conns) plain() *pgconn.PgConn {
 		return nil
 	}
 	return c.sql.PgConn()
-}
-
-// drain says goodbye and reads until the server has hung up: then the slot is free.
-func (c *conns) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
-	c.repl.Frontend().Send(&pgproto3.Terminate{})
-	if c.repl.Frontend().Flush() != nil {
-		return
-	}
-	for {
-		if _, err := c.repl.ReceiveMessage(ctx); err != nil {
-			return
-		}
-	}
 }

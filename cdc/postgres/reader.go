@@ -18,6 +18,9 @@ import (
 // wal_receiver_timeout.)
 const silence = 60 * time.Second
 
+// drainTimeout bounds the wait for the server to let go of the slot.
+const drainTimeout = time.Second
+
 // reader owns the replication connection while it runs. It reads, decodes and
 // fills the queue; while the queue is full it goes on sending its status, so
 // that the server keeps the connection.
@@ -35,8 +38,9 @@ type reader struct {
 	status   time.Time     // when the next status is due
 }
 
-// run returns when ctx ends or the stream breaks.
+// run returns when ctx ends or the stream breaks, and leaves no connection.
 func (r *reader) run(ctx context.Context) error {
+	defer r.end()
 	r.heard = time.Now()
 	for {
 		if err := r.beat(time.Now()); err != nil {
@@ -55,6 +59,29 @@ func (r *reader) run(ctx context.Context) error {
 		r.heard = time.Now()
 		if err := r.handle(ctx, message); err != nil {
 			return err
+		}
+	}
+}
+
+// end sends the last acknowledgement, and hangs up.
+func (r *reader) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if acked := pglogrepl.LSN(r.acked.Load()); acked <= r.sent || r.send(acked) == nil {
+		drain(ctx, r.conn)
+	}
+	_ = r.conn.Close(ctx) // a connection that is broken can't be closed well
+}
+
+// drain says goodbye and reads until the server has hung up: then the slot is free.
+func drain(ctx context.Context, conn *pgconn.PgConn) {
+	conn.Frontend().Send(&pgproto3.Terminate{})
+	if conn.Frontend().Flush() != nil {
+		return
+	}
+	for {
+		if _, err := conn.ReceiveMessage(ctx); err != nil {
+			return
 		}
 	}
 }

@@ -43,6 +43,8 @@ type stream struct {
 }
 
 // read starts the goroutines. The replication connection is streaming, from s.at.
+// When one of them fails the other ends too: a server that shuts down ends the
+// ordinary connection first, and then waits for the replicating one to go.
 func (s *stream) read(every time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -51,8 +53,14 @@ func (s *stream) read(every time.Duration) {
 	s.reader = &reader{conn: s.conns.repl, decoder: newDecoder(s.max), queue: s.queue, every: every}
 	s.failed = make(chan error, 2)
 	s.progress.hand(s.at, time.Time{})
-	s.wg.Go(func() { s.failed <- s.reader.run(ctx) })
-	s.wg.Go(func() { s.failed <- s.prober.run(ctx) })
+	s.wg.Go(func() {
+		defer cancel()
+		s.failed <- s.reader.run(ctx)
+	})
+	s.wg.Go(func() {
+		defer cancel()
+		s.failed <- s.prober.run(ctx)
+	})
 }
 
 // Next implements cdc.Stream.
@@ -193,10 +201,7 @@ func (s *stream) Close(ctx context.Context) error {
 	s.closed = true
 	if s.stop != nil {
 		s.stop()
-		s.wg.Wait() // they wait for nothing but their context
-		if acked := pglogrepl.LSN(s.reader.acked.Load()); acked > s.reader.sent {
-			_ = s.reader.send(acked) // the connection may be gone; then the batch comes again
-		}
+		s.wg.Wait() // they wait for nothing but their context, and the last second of a connection
 	}
 	return s.conns.close(ctx)
 }
