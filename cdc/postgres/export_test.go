@@ -1,6 +1,11 @@
 package postgres
 
-import "github.com/jackc/pglogrepl"
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+)
 
 // PositionLSN returns the LSN of a position.
 func PositionLSN(s string) (pglogrepl.LSN, bool) {
@@ -18,4 +23,24 @@ func Sees(snap string, xid uint32) (bool, error) {
 func FormatPosition(s string) (string, error) {
 	p, err := parsePosition(s)
 	return p.String(), err
+}
+
+// IdleAfterKeepalive returns how far an empty queue says the reader is after a
+// keepalive that carries end.
+func IdleAfterKeepalive(end uint64, insideTransaction bool) uint64 {
+	r := &reader{decoder: newDecoder(1), queue: newQueue(1)}
+	r.decoder.open = insideTransaction
+	_ = r.keepalive(append(binary.BigEndian.AppendUint64(nil, end), make([]byte, 9)...))
+	_, idle := r.queue.take(1)
+	return uint64(idle)
+}
+
+// Progress opens progress to tests.
+type Progress struct{ p progress }
+
+func (p *Progress) Mark(at time.Time, lsn uint64) { p.p.set(mark{at: at, lsn: pglogrepl.LSN(lsn)}) }
+func (p *Progress) Hand(lsn uint64, at time.Time) { p.p.hand(pglogrepl.LSN(lsn), at) }
+func (p *Progress) Waiting() int                  { return len(p.p.waiting) }
+func (p *Progress) Lag(now time.Time) (time.Duration, bool) {
+	return p.p.lag(now)
 }

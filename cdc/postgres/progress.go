@@ -26,6 +26,7 @@ type progress struct {
 	reached   time.Time  // time of the newest mark that was reached
 	committed time.Time  // when the last change handed over was committed
 	handed    pglogrepl.LSN
+	apart     time.Duration // least distance of the marks in waiting, but for the newest
 }
 
 type mark struct {
@@ -39,7 +40,12 @@ func (p *progress) set(m mark) {
 	defer p.mu.Unlock()
 	p.newest = m.at
 	if m.lsn <= p.handed {
-		p.reached, p.waiting = m.at, p.waiting[:0]
+		p.reached, p.waiting, p.apart = m.at, nil, 0
+		return
+	}
+	// The newest is always kept; those before it, at a distance.
+	if n := len(p.waiting); n > 1 && m.at.Sub(p.waiting[n-2].at) < p.apart {
+		p.waiting[n-1] = m
 		return
 	}
 	if len(p.waiting) == maxMarks {
@@ -48,13 +54,14 @@ func (p *progress) set(m mark) {
 	p.waiting = append(p.waiting, m)
 }
 
-// thinLocked drops every second mark.
+// thinLocked drops every second mark, and keeps later ones as far apart.
 func (p *progress) thinLocked() {
 	kept := p.waiting[:0]
 	for i := 0; i < len(p.waiting); i += 2 {
 		kept = append(kept, p.waiting[i])
 	}
 	p.waiting = kept
+	p.apart = 2 * max(p.apart, markEvery)
 }
 
 // hand notes that everything before lsn was handed over. committed may be zero.
@@ -73,7 +80,9 @@ func (p *progress) hand(lsn pglogrepl.LSN, committed time.Time) {
 		p.reached = p.waiting[n].at
 		n++
 	}
-	p.waiting = p.waiting[n:]
+	if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
+		p.apart = 0
+	}
 }
 
 // lag is right to a second or so. Before the first mark is reached it is known

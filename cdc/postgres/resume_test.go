@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -66,6 +67,28 @@ func TestAck(t *testing.T) {
 	db.await(`SELECT (confirmed_flush_lsn >= '` + lsn(t, b.Position).String() + `')::text FROM pg_replication_slots WHERE slot_name = 'tandem'`)
 	if err := st.Ack(t.Context(), "1/0/1"); err == nil {
 		t.Error("acknowledged a position of another cluster")
+	}
+}
+
+// The last acknowledgement reaches the server at Close, though the server has much
+// more to send; and then the slot is free.
+func TestAckAtClose(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY, big text)`)
+	src := db.sourceOf(postgres.Config{Tables: []string{"public.orders"}, MaxBatch: 10})
+	st, _ := begin(t, src)
+	for n := range 5 {
+		db.exec(fmt.Sprintf(`INSERT INTO orders VALUES (%d)`, -1-n))
+		_, b := events(t, st, 1)
+		db.exec(fmt.Sprintf(`INSERT INTO orders SELECT n, repeat('x', 1000) FROM generate_series(%d, %d) n`, 20000*n, 20000*n+19999))
+		time.Sleep(quiet) // for the queue to fill up
+		ack(t, st, b.Position)
+		closeStream(t, st)
+		if got, want := lsn(t, db.confirmed()), lsn(t, b.Position); got != want {
+			t.Fatalf("confirmed %s; want %s", got, want)
+		}
+		st = open(t, src, b.Position)
+		events(t, st, 20000)
 	}
 }
 
