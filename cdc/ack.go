@@ -1,6 +1,9 @@
 package cdc
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ackSteps is how finely the rewind window is kept.
 const ackSteps = 32
@@ -45,8 +48,8 @@ func (q *ackQueue) push(position string, at time.Time, now bool) {
 
 // due takes and returns the newest position whose time has come; "": none.
 func (q *ackQueue) due(now time.Time) string {
-	for i := len(q.waiting) - 1; i >= 0; i-- {
-		if e := q.waiting[i]; e.now || now.Sub(e.at) >= q.window {
+	for i, e := range slices.Backward(q.waiting) {
+		if e.now || now.Sub(e.at) >= q.window {
 			q.waiting = append(q.waiting[:0], q.waiting[i+1:]...)
 			return e.position
 		}
