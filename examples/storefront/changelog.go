@@ -165,7 +165,10 @@ func (c *changes) Lag() (lag time.Duration, known bool) {
 	l := c.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.next < l.first || c.next == l.endLocked() {
+	switch {
+	case c.lost || c.next < l.first:
+		return 0, false
+	case c.next == l.endLocked():
 		return 0, true
 	}
 	return time.Since(l.events[c.next-l.first].at), true

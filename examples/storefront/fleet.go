@@ -63,7 +63,7 @@ func (f *fleet) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitFeeds waits until every feed is followed, here or by another process.
+// awaitFeeds waits until every feed is followed, here or by another process, and has done the flush that it begins with.
 func (f *fleet) awaitFeeds(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, feedsTimeout)
 	defer cancel()
@@ -86,7 +86,7 @@ func (f *fleet) awaitFeeds(ctx context.Context) error {
 func (f *fleet) waitingFor() string {
 	for _, p := range f.pods {
 		for feed, follower := range p.followers {
-			if s := follower.Stats(); !s.Connected && !s.Standby {
+			if s := follower.Stats(); !s.Standby && (!s.Connected || s.Batches == 0) {
 				return feed
 			}
 		}
