@@ -7,11 +7,11 @@
 //
 //	follower, err := cdc.NewFollower(cdc.FollowerConfig{
 //		Source: source, // for example a *postgres.Source
-//		Feed:   cache.Feed("orders-feed"),
+//		Feed:   feed, // a *tier.Feed
 //		Routes: cdc.Routes{
 //			"public.orders": {
 //				Row: func(r cdc.Row) []string { return []string{tier.Tag("order", r.Must("id"))} },
-//				All: []string{tier.Tag("orders")},
+//				All: []string{tier.Entity("order")},
 //			},
 //		},
 //	})

@@ -22,7 +22,7 @@ var errDown = errors.New("down")
 type malformedError struct{}
 
 func (malformedError) Error() string   { return "malformed name" }
-func (malformedError) Malformed() bool { return true }
+func (malformedError) Permanent() bool { return true }
 
 // world is a source and a feed in memory. It checks what must hold at each step
 // and notes the steps.

@@ -11,8 +11,8 @@ import (
 type Feed interface {
 	// Invalidate outdates names everywhere: tick, L2, journal and broadcast.
 	// Nil: acknowledged. If it refuses a name for good, the error (or one that it
-	// wraps) has a method Malformed() bool that returns true; any other error
-	// is retried.
+	// wraps) has a method Permanent() bool that returns true; any other error is
+	// retried.
 	Invalidate(ctx context.Context, names ...string) error
 	// Flush does the same for everything that the feed covers.
 	Flush(ctx context.Context) error
@@ -29,6 +29,6 @@ type Feed interface {
 
 // malformed reports whether err says that a name will never be accepted.
 func malformed(err error) bool {
-	var m interface{ Malformed() bool }
-	return errors.As(err, &m) && m.Malformed()
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
 }
