@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
+
+// runCoherence runs the program and returns what it printed, and its error.
+func runCoherence(t *testing.T, args ...string) (*coherenceReport, error) {
+	t.Helper()
+	var out bytes.Buffer
+	runErr := run(t.Context(), append([]string{"coherence", "-json"}, args...), &out)
+	var r coherenceReport
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("%v, %v\n%s", runErr, err, out.Bytes())
+	}
+	var text bytes.Buffer
+	r.print(&printer{out: &text})
+	t.Logf("%s", text.Bytes())
+	return &r, runErr
+}
+
+// TestCoherence fails on what is wrong and on what proves nothing.
+func TestCoherence(t *testing.T) {
+	if _, err := runCoherence(t, "-for", "4s"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCoherenceFindsSabotage breaks the cache and wants the check that is to notice.
+func TestCoherenceFindsSabotage(t *testing.T) {
+	for sabotage, found := range map[string]func(*coherenceReport) bool{
+		sabotageDrop: func(r *coherenceReport) bool { return r.PerPod[0].Older > 0 && r.L2Stale > 0 && r.L1Stale > 0 },
+		sabotageLate: func(r *coherenceReport) bool { return r.PerPod[0].Older > 0 },
+		sabotageKeep: func(r *coherenceReport) bool {
+			return r.PerPod[0].Older == 0 && r.PerPod[1].Older > 0 && r.PerPod[2].Older > 0
+		},
+	} {
+		t.Run(sabotage, func(t *testing.T) {
+			r, err := runCoherence(t, "-for", "2s", "-sabotage", sabotage)
+			if err == nil || r.violations() == nil || !found(r) {
+				t.Errorf("got %v; want the violations that this sabotage makes", err)
+			}
+		})
+	}
+}
+
+// TestCoherenceNeedsProof judges a report of a run in which nothing happened.
+func TestCoherenceNeedsProof(t *testing.T) {
+	idle := newCoherenceReport(coherenceOptions{pods: 3}, 0, make([]podCounts, 3))
+	idle.L1Entries = make([]int, 3)
+	if idle.violations() != nil || idle.verdict() == nil {
+		t.Errorf("got %v and %v; want no violations and no proof", idle.violations(), idle.verdict())
+	}
+}

@@ -1,0 +1,52 @@
+// Command bench measures the cache and checks what it promises. Pods are real processes: the program runs itself again and
+// talks to its children over their standard input and output; they end with it. It starts redis-server and PostgreSQL from the
+// machine's binaries unless it is given addresses.
+//
+//	go run ./bench herd        one load for all callers of a cold or just-invalidated key, and the time until all have it
+//	go run ./bench hit         an L1 hit against a bare ristretto
+//	go run ./bench coherence   pgbench writes, pods read: every cached balance is right
+//
+// Each takes -json, and -h for the rest.
+//
+// # Herd
+//
+// All goroutines of all pods are parked, then released by one message. "Answered" runs from the moment before that message was
+// sent until the last goroutine of the last pod had its value, so it includes the wake-up of thousands of goroutines on the
+// machine's cores; what remains above the loader's time is the cache, that wake-up and, with Redis, about three round trips.
+// The pods' clocks are the machine's wall clock; a round during which that was set is measured again.
+//
+// Four kinds of round: "no cache", the goroutines wait for one timer of the loader's time in their process, which shows what
+// the machine needs to wake them; "cold", nobody has the key; "invalidated, all heard", one pod has invalidated it and each has applied
+// that; "invalidated, at once", the release follows the return of Invalidate, so that other pods may not have heard yet and some
+// goroutines get the value from before, which is allowed and counted in the column "old". Goroutines then arrive on both sides of
+// the broadcast. "Loads" are counted in the loaders themselves. More or fewer than one a key and round is a failure, and so is
+// an old value where all had heard.
+//
+// # Hit
+//
+// Both sides read the same keys, in the same order, from pointers, and use the value. The bare ristretto also looks at the
+// clock once a read, by time.Since, because whoever keeps values for a time has to. It runs in slices, A B A B …, and compares
+// medians, since a busy machine slows both. The ratio is of one run; figures of two runs say nothing about each other.
+//
+// # Coherence
+//
+// pgbench runs its built-in script and one that keeps updating few accounts, while the readers of three pods read those and
+// others through a space that a feed keeps true. A trigger counts each account's versions. One pod follows the feed, the others
+// hear of changes by broadcast alone. What is checked:
+//
+//   - Older: a read that began after its pod had applied the invalidation of version n returned a version below n. The pod that
+//     follows has applied it when Feed.Invalidate returned. The others are told what is about to be invalidated, before it is,
+//     and have applied it when their count of applied names, which rises afterwards, has reached what was sent. Readers look
+//     at that count before they read an account that waits for it. Lost messages make it come later, never earlier.
+//   - Stale, after the load, once the follower stands at the end of the log and each pod has applied an invalidation sent after
+//     that: every value in Redis, and every value in each L1, against the table. L1 is looked at after Redis was emptied
+//     behind its back, so that nothing but L1 can answer.
+//   - Reverted is counted and is no failure: a read returned a version below one that an earlier read on its pod had returned,
+//     while neither was outdated by an applied invalidation. It takes two changes of one account in flight: a load that saw both
+//     is answered but may not be stored after the first one's invalidation, and another pod's load, between the two, is.
+//
+// A commit is seen later than without these checks, since the follower waits until every pod knows what comes.
+//
+// It fails as well when too little happened to prove anything. To see that it can fail: -sabotage drop loses some invalidations,
+// late acknowledges them before they are done, keep lets readers hold on to values.
+package main
