@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-cache/tandem/cdc"
 )
@@ -31,7 +32,7 @@ func (p *postgres) prepare(ctx context.Context) error {
 	if err := p.exclusively(ctx, createSchema); err != nil {
 		return err
 	}
-	if err := p.checkFeeds(ctx); err != nil {
+	if err := p.exclusively(ctx, p.checkFeeds); err != nil {
 		return err
 	}
 	return p.exclusively(ctx, insertSample)
@@ -59,32 +60,46 @@ func createSchema(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// checkFeeds says everything that keeps the feeds from being followed. What only shows when a stream is opened, such as a limit
-// on slots, shows by opening one: its slot is temporary and leaves nothing.
-func (p *postgres) checkFeeds(ctx context.Context) error {
+// checkFeeds says everything that keeps the feeds from being followed.
+func (p *postgres) checkFeeds(ctx context.Context, _ pgx.Tx) error {
 	var errs []error
 	for _, feed := range slices.Sorted(maps.Keys(feeds())) {
-		source, err := p.source(feed, tablesOf(feeds()[feed]))
-		if err != nil {
-			return err
-		}
-		if err := source.Check(ctx); err != nil {
+		if err := p.checkFeed(ctx, feed); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", feed, err))
-			continue
-		}
-		stream, err := source.Open(ctx, "")
-		switch {
-		case errors.Is(err, cdc.ErrBusy): // another process follows
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", feed, err))
-		default:
-			errs = append(errs, stream.Close(ctx))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("the database can't be followed by logical replication:\n%w", err)
 	}
 	return nil
+}
+
+// checkFeed opens a stream, too: some things, such as a limit on slots, show only then. Its slot is temporary and leaves nothing.
+func (p *postgres) checkFeed(ctx context.Context, feed string) error {
+	source, err := p.source(feed, tablesOf(feeds()[feed]))
+	if err != nil {
+		return err
+	}
+	if err := source.Check(ctx); err != nil {
+		return err
+	}
+	stream, err := source.Open(ctx, "")
+	if isGone(err) { // the slot of another process, which ended between two steps of Open
+		stream, err = source.Open(ctx, "")
+	}
+	switch {
+	case errors.Is(err, cdc.ErrBusy): // another process follows
+		return nil
+	case err != nil:
+		return err
+	}
+	return stream.Close(ctx)
+}
+
+// isGone recognizes undefined_object.
+func isGone(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42704"
 }
 
 // insertSample fills tables that are empty.

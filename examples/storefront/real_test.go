@@ -175,3 +175,38 @@ func TestNoSlotLeft(t *testing.T) {
 	db.exec(`SELECT pg_create_physical_replication_slot('other')`)
 	db.wantRefused(db.URL, "raise max_replication_slots")
 }
+
+// TestTwoProcesses starts two fleets on one database at once: they must not take each other for a fault, nor fill it twice.
+func TestTwoProcesses(t *testing.T) {
+	db := startDatabase(t)
+	cfg := config{host: "127.0.0.1", pods: 1, databaseURL: db.URL, redisURL: "redis://" + servertest.StartRedis(t).Addr, log: quiet()}
+	type started struct {
+		fleet *fleet
+		err   error
+	}
+	results := make(chan started, 2)
+	for range 2 {
+		go func() {
+			f, err := startFleet(t.Context(), cfg)
+			results <- started{f, err}
+		}()
+	}
+	for range 2 {
+		r := <-results
+		if r.err != nil {
+			t.Error(r.err)
+			continue
+		}
+		defer func() {
+			if err := r.fleet.close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := r.fleet.awaitFeeds(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := db.count("storefront.countries"); n != len(sampleCountries) {
+		t.Errorf("%d countries; want %d", n, len(sampleCountries))
+	}
+}
