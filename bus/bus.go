@@ -3,19 +3,23 @@ package bus
 import (
 	"context"
 	"crypto/rand"
-	_ "embed" // the script
+	_ "embed" // the scripts
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed lua/publish.lua
-var publishLua string
+var (
+	//go:embed lua/head.lua
+	headLua string
+	//go:embed lua/publish.lua
+	publishLua string
 
-var publishScript = redis.NewScript(publishLua)
+	headScript    = redis.NewScript(headLua + "return {lineage, n}")
+	publishScript = redis.NewScript(headLua + publishLua + "return {lineage, n}")
+)
 
 // journalCapacity is about how many messages the journal keeps.
 const journalCapacity = 16384
@@ -75,8 +79,8 @@ func (b *Bus) Publish(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	keys := []string{b.key(":head"), b.key(":journal")}
-	if err := publishScript.Run(ctx, b.cfg.Client, keys, b.key(""), payload, newLineage(), journalCapacity).Err(); err != nil {
+	err = publishScript.Run(ctx, b.cfg.Client, b.headKeys(), newLineage(), b.key(""), payload, journalCapacity).Err()
+	if err != nil {
 		return fmt.Errorf("bus: publish: %w", err)
 	}
 	return nil
@@ -94,23 +98,21 @@ func (b *Bus) Notify(ctx context.Context, m Message) error {
 	return nil
 }
 
-// head is the place of the last published message.
+// head is the place of the last published message. It makes a lineage where there is none, so that the first message of a
+// cache is no gap to those who listen.
 func (b *Bus) head(ctx context.Context) (frame, error) {
-	values, err := b.cfg.Client.HMGet(ctx, b.key(":head"), "lineage", "n").Result()
+	ctx, cancel := context.WithTimeout(ctx, maxSilence*idle)
+	defer cancel()
+	reply, err := headScript.Run(ctx, b.cfg.Client, b.headKeys(), newLineage()).Slice()
 	if err != nil {
 		return frame{}, fmt.Errorf("bus: read the head: %w", err)
 	}
-	lineage, _ := values[0].(string)
-	digits, _ := values[1].(string)
-	if lineage == "" {
-		return frame{}, nil // nothing was published yet
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return frame{}, fmt.Errorf("bus: read the head: %w", err)
-	}
-	return frame{lineage: lineage, n: n}, nil
+	lineage, _ := reply[0].(string)
+	n, _ := reply[1].(int64)
+	return frame{lineage: lineage, n: uint64(n)}, nil
 }
+
+func (b *Bus) headKeys() []string { return []string{b.key(":head"), b.key(":journal")} }
 
 func (b *Bus) key(suffix string) string { return b.cfg.Name + ":{bus}" + suffix }
 

@@ -122,8 +122,8 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		}
 		for _, r := range []*recorder{ra, rb} {
 			r.await(t, "[k] 47", "[k] 48", "[k] 49", "[k] 50")
-			if n := r.count("resync"); n > 2 { // the subscription, and the first message of a new lineage
-				t.Errorf("%d resyncs; want at most 2", n)
+			if n := r.count("resync"); n != 1 {
+				t.Errorf("%d resyncs; want 1, at the subscription", n)
 			}
 		}
 		if err := a.Notify(t.Context(), bus.Message{Kind: bus.Filled, Names: []string{"x"}}); err != nil {

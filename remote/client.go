@@ -10,17 +10,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Bound returns client with every call limited to timeout, sharing client's connections. go-redis by default lets a call to a
-// frozen server last for its ReadTimeout of seconds, times its retries, whatever the context says.
+// Bound returns client with every call limited to timeout. go-redis by default lets a call to a frozen server last for its
+// ReadTimeout of seconds, times its retries, whatever the context says.
 //
-// A *redis.Client (also of Sentinel) is bounded as it is. A *redis.ClusterClient has no such copy: it must have been made with
-// ContextTimeoutEnabled. The caller keeps client and closes it.
+// A client made with ContextTimeoutEnabled is returned as it is. Of a *redis.Client (also of Sentinel) without it, a copy is
+// returned that shares its connections but, as go-redis makes it, not its hooks. A *redis.ClusterClient has no such copy and
+// must be made with ContextTimeoutEnabled. The caller keeps client and closes it.
 func Bound(client redis.UniversalClient, timeout time.Duration) (redis.UniversalClient, error) {
 	if client == nil || reflect.ValueOf(client).IsNil() {
 		return nil, errors.New("remote: the Redis client is a nil pointer")
 	}
 	switch c := client.(type) {
 	case *redis.Client:
+		if c.Options().ContextTimeoutEnabled {
+			return c, nil
+		}
 		return c.WithTimeout(timeout), nil
 	case *redis.ClusterClient:
 		if !c.Options().ContextTimeoutEnabled {

@@ -34,26 +34,30 @@ func TestBoundRefuses(t *testing.T) {
 
 // A frozen server accepts connections and never answers; go-redis by default waits for seconds, several times.
 func TestBoundLimitsAFrozenServer(t *testing.T) {
-	server := servertest.StartRedis(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr})
-	t.Cleanup(func() { _ = client.Close() })
-	bounded, err := remote.Bound(client, 50*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := remote.New(bounded, "shop")
-	if err := s.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	server.Freeze()
-	defer server.Thaw()
-	for range 3 { // a connection of the pool, then new ones
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		began := time.Now()
-		_, err := s.Get(ctx, "k")
-		cancel()
-		if took := time.Since(began); err == nil || took > 500*time.Millisecond {
-			t.Errorf("got %v after %s; want an error after about 50 ms", err, took)
-		}
+	for name, follows := range map[string]bool{"a client as it comes": false, "a client that follows contexts": true} {
+		t.Run(name, func(t *testing.T) {
+			server := servertest.StartRedis(t)
+			client := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: follows})
+			t.Cleanup(func() { _ = client.Close() })
+			bounded, err := remote.Bound(client, 50*time.Millisecond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := remote.New(bounded, "shop")
+			if err := s.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			server.Freeze()
+			defer server.Thaw()
+			for range 3 { // a connection of the pool, then new ones
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				began := time.Now()
+				_, err := s.Get(ctx, "k")
+				cancel()
+				if took := time.Since(began); err == nil || took > 500*time.Millisecond {
+					t.Errorf("got %v after %s; want an error after about 50 ms", err, took)
+				}
+			}
+		})
 	}
 }

@@ -34,7 +34,8 @@ type Config struct {
 	Name string
 
 	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled.
-	// nil: L1 alone, in this process. The caller closes it, after the cache.
+	// nil: L1 alone, in this process. The caller closes it, after the cache. Without ContextTimeoutEnabled the cache uses a
+	// copy of the client with timeouts, which go-redis makes without the client's hooks: set it if you trace through hooks.
 	Redis redis.UniversalClient
 
 	// L1Bytes bounds the values held in this pod, by their encoded size and about 200 bytes an entry. Zero: DefaultL1Bytes.

@@ -138,7 +138,7 @@ func (c *Cache) worthFilling(got fetched) bool {
 	if got.err != nil || got.lease.env == nil {
 		return false
 	}
-	if c.guard.Check(got.entry) == local.Dead {
+	if c.guard.Judge(got.entry.Names) == local.Dead { // not Check: a flush of L1 says nothing of L2
 		got.lease.space.stats.refuse(reasonMoved)
 		return false
 	}

@@ -21,17 +21,33 @@ func (l listener) Resync(ctx context.Context) error {
 	c.stats.resyncs.Add(1)
 	c.distrust()
 	c.guard.Flush()
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	tick, err := c.remote.LastTick(ctx, c.guard.Heard())
+	tick, err := c.lastTick(ctx)
 	if err != nil {
 		return fmt.Errorf("tier: resync: %w", err)
 	}
 	c.guard.RaiseFloor(tick)
+	if err := c.makeTable(ctx); err != nil { // now, so that what the first pod loads is good for the second
+		c.mender.wake()
+	}
 	c.trust()
-	c.mender.wake()
 	c.syncing.Do(func() { close(c.synced) })
 	return nil
+}
+
+func (c *Cache) lastTick(ctx context.Context) (uint64, error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	return c.remote.LastTick(ctx, c.guard.Heard())
+}
+
+func (c *Cache) makeTable(ctx context.Context) error {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	err := c.remote.MakeTable(ctx, c.guard.Heard())
+	if err != nil && ctx.Err() == nil {
+		c.cfg.Logger.Warn("tier: the table of recent names is incomplete", "cache", c.cfg.Name, "error", err)
+	}
+	return err
 }
 
 // Down stops L1 from answering: nobody would tell it of an invalidation.
@@ -52,7 +68,7 @@ func (l listener) Handle(m bus.Message) {
 	}
 }
 
-// A mender makes the buckets of Redis's table that are missing: at the start, after a flush or an eviction.
+// A mender makes the buckets of Redis's table that were found missing: after a flush or an eviction.
 type mender struct {
 	cache *Cache
 	due   chan struct{} // holds one request: one run serves all that came before it
@@ -80,7 +96,7 @@ func (m *mender) close() {
 	<-m.done
 }
 
-// run looks at the table when asked to, at most ten times a second.
+// run looks at the table when asked to, at most ten times a second, and again after an error.
 func (m *mender) run(ctx context.Context) {
 	defer close(m.done)
 	for {
@@ -89,8 +105,7 @@ func (m *mender) run(ctx context.Context) {
 			return
 		case <-m.due:
 		}
-		if err := m.cache.remote.MakeTable(ctx, m.cache.guard.Heard()); err != nil && ctx.Err() == nil {
-			m.cache.cfg.Logger.Warn("tier: the table of recent names is incomplete", "cache", m.cache.cfg.Name, "error", err)
+		if err := m.cache.makeTable(ctx); err != nil {
 			m.wake()
 		}
 		select {

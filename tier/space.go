@@ -82,15 +82,14 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	if err := c.addSpace(core); err != nil {
 		return nil, err
 	}
-	s := &Space[V]{core: core}
-	if cfg.Load != nil {
-		s.load = erase(cfg.Load)
-	}
-	return s, nil
+	return &Space[V]{core: core, load: erase(cfg.Load)}, nil
 }
 
 // erase forgets a loader's type.
 func erase[V any](load func(context.Context, string) (V, error)) loader {
+	if load == nil {
+		return nil
+	}
 	return func(ctx context.Context, id string) (any, error) { return load(ctx, id) }
 }
 
@@ -119,7 +118,7 @@ func (s *Space[V]) GetWith(ctx context.Context, id string, load func(ctx context
 func (s *Space[V]) miss(ctx context.Context, id string, load loader) (V, error) {
 	var v V
 	if load == nil {
-		return v, fmt.Errorf("tier: get %q: the space has no Load: set SpaceConfig.Load or use GetWith", s.core.key(id))
+		return v, fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load, or give one to GetWith", s.core.key(id))
 	}
 	e, err := s.core.read(ctx, id, load)
 	if err != nil {
