@@ -43,11 +43,7 @@ func (c *Cache) lastTick(ctx context.Context) (uint64, error) {
 func (c *Cache) makeTable(ctx context.Context) error {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
-	err := c.remote.MakeTable(ctx, c.guard.Heard())
-	if err != nil && ctx.Err() == nil {
-		c.cfg.Logger.Warn("tier: the table of recent names is incomplete", "cache", c.cfg.Name, "error", err)
-	}
-	return err
+	return c.remote.MakeTable(ctx, c.guard.Heard())
 }
 
 // Down stops L1 from answering: nobody would tell it of an invalidation.
@@ -96,7 +92,7 @@ func (m *mender) close() {
 	<-m.done
 }
 
-// run looks at the table when asked to, at most ten times a second, and again after an error.
+// run looks at the table when asked to, at most ten times a second, and again a second after an error.
 func (m *mender) run(ctx context.Context) {
 	defer close(m.done)
 	for {
@@ -105,13 +101,15 @@ func (m *mender) run(ctx context.Context) {
 			return
 		case <-m.due:
 		}
+		pause := 100 * time.Millisecond
 		if err := m.cache.makeTable(ctx); err != nil {
 			m.wake()
+			pause = time.Second
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -1,0 +1,206 @@
+package tier_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandem-cache/tandem/internal/servertest"
+	"github.com/tandem-cache/tandem/tier"
+)
+
+const patience = 100 * time.Millisecond // the RemoteTimeout of these tests
+
+// newImpatientPod is a pod whose reads wait for Redis no longer than patience a call.
+func newImpatientPod(t *testing.T, addr string, src *source) pod {
+	t.Helper()
+	c := openCache(t, tier.Config{Redis: connect(t, addr), RemoteTimeout: patience})
+	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
+}
+
+// answersFromSource checks that reads go to the source within the time that L2 may take, and a little.
+func answersFromSource(t *testing.T, p pod, src *source) {
+	t.Helper()
+	for range 5 {
+		v := src.write("k")
+		began := time.Now()
+		p.want(t, "k", v)
+		if took := time.Since(began); took > patience+150*time.Millisecond {
+			t.Errorf("answered after %s; want at most %s and a little", took, patience)
+		}
+	}
+}
+
+func TestRedisRefusesFromTheStart(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	_ = listener.Close()
+	began := time.Now()
+	src := &source{}
+	p := newImpatientPod(t, addr, src)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Open took %s", took)
+	}
+	answersFromSource(t, p, src)
+	wantError(t, p.Invalidate(t.Context(), "k"), "test:row:k")
+}
+
+func TestRedisFrozenFromTheStart(t *testing.T) {
+	server := servertest.StartRedis(t)
+	server.Freeze()
+	defer server.Thaw()
+	src := &source{}
+	p := newImpatientPod(t, server.Addr, src)
+	answersFromSource(t, p, src)
+	began := time.Now()
+	wantError(t, p.Invalidate(t.Context(), "k"), "test:row:k")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("Invalidate failed after %s", took)
+	}
+}
+
+func TestRedisDiesAndComesBack(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	p := newImpatientPod(t, server.Addr, src)
+	p.want(t, "k", 0)
+	server.Stop()
+	eventually(t, "L1 is not trusted", func() bool { return !p.cache.Health(t.Context()).L1.Trusted })
+	answersFromSource(t, p, src)
+	server.Start()
+	eventually(t, "L1 is trusted again", func() bool { return p.cache.Health(t.Context()).L1.Trusted })
+	before := src.count("k")
+	v := src.write("k")
+	if err := p.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		p.want(t, "k", v)
+	}
+	if n := src.count("k") - before; n != 1 {
+		t.Errorf("%d loads; want 1", n)
+	}
+}
+
+// While Redis is frozen the pod finds out by itself; until then L1 may answer what it has, and misses go to the source.
+func TestRedisFreezesAndThaws(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	p := newImpatientPod(t, server.Addr, src)
+	p.want(t, "other", 0)
+	server.Freeze()
+	defer server.Thaw()
+	began := time.Now()
+	p.want(t, "k", 0)
+	if took := time.Since(began); took > patience+150*time.Millisecond {
+		t.Errorf("a miss took %s; want %s and a little", took, patience)
+	}
+	eventually(t, "L1 is not trusted", func() bool { return !p.cache.Health(t.Context()).L1.Trusted })
+	answersFromSource(t, p, src)
+	server.Thaw()
+	eventually(t, "L1 is trusted again", func() bool { return p.cache.Health(t.Context()).L1.Trusted })
+	v := src.write("k")
+	eventually(t, "an invalidation is taken", func() bool { return p.Invalidate(t.Context(), "k") == nil })
+	p.want(t, "k", v)
+}
+
+// What was stored before the subscription was lost is not served after it is back: invalidations in between were not heard.
+func TestLostSubscriptionFlushesL1(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	a, b := newPod(t, server.Addr, src), newPod(t, server.Addr, src)
+	heard(t, a, b)
+	b.want(t, "k", 0)
+	b.want(t, "k", 0)
+	resyncs := b.cache.Health(t.Context()).L1.Resyncs
+	admin := connect(t, server.Addr)
+	if err := admin.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	v := src.write("k")
+	if err := a.Invalidate(t.Context(), "k"); err != nil { // perhaps before b listens again
+		t.Fatal(err)
+	}
+	eventually(t, "the subscription is back", func() bool {
+		h := b.cache.Health(t.Context())
+		return h.L1.Trusted && h.L1.Resyncs > resyncs
+	})
+	b.want(t, "k", v)
+}
+
+// An invalidation that a pod never heard is found in Redis's table when the pod reads L2.
+func TestMissedInvalidationIsFoundInTheTable(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	a := newPod(t, server.Addr, src)
+	a.want(t, "k", 0)
+	client := connect(t, server.Addr)
+	var old string
+	eventually(t, "L2 is filled", func() bool {
+		old = client.Get(t.Context(), "shop:test:row:k").Val()
+		return strings.HasPrefix(old, "V")
+	})
+	v := src.write("k")
+	for name, invalidate := range map[string]func() error{
+		"Invalidate":    func() error { return a.Invalidate(t.Context(), "k") },
+		"InvalidateTag": func() error { return a.cache.InvalidateTag(t.Context(), "row", "k") },
+	} {
+		if err := invalidate(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Set(t.Context(), "shop:test:row:k", old, 0).Err(); err != nil { // as a slow fill would have
+			t.Fatal(err)
+		}
+		late := newPod(t, server.Addr, src) // heard nothing of it
+		if got, ok := late.Peek(t.Context(), "k"); ok && got != v {
+			t.Errorf("%s: a new pod found version %d in L2; want %d or nothing", name, got, v)
+		}
+		late.want(t, "k", v)
+	}
+}
+
+func TestFlushedRedisIsMended(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	a := newPod(t, server.Addr, src)
+	a.want(t, "k", 0)
+	if err := connect(t, server.Addr).FlushAll(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	late := newPod(t, server.Addr, src) // makes the table
+	late.want(t, "k", 0)
+	v := src.write("k")
+	if err := late.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	heard(t, a, late)
+	a.want(t, "k", v)
+	late.want(t, "k", v)
+	q := newPod(t, server.Addr, src)
+	before := src.count("k")
+	q.want(t, "k", v)
+	if n := src.count("k") - before; n != 0 {
+		t.Errorf("%d loads; want 0: L2 has a value that the mended table knows to be valid", n)
+	}
+}
+
+// An invalidation that finds a bucket missing has it made, though nobody subscribes anew.
+func TestMissingBucketIsMended(t *testing.T) {
+	server := servertest.StartRedis(t)
+	p := newPod(t, server.Addr, &source{})
+	client := connect(t, server.Addr)
+	buckets := client.Keys(t.Context(), "shop:{names:*}").Val()
+	if len(buckets) != 128 {
+		t.Fatalf("%d buckets; want 128", len(buckets))
+	}
+	client.Del(t.Context(), buckets...)
+	if err := p.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the buckets are back", func() bool { return len(client.Keys(t.Context(), "shop:{names:*}").Val()) == 128 })
+}
