@@ -40,6 +40,7 @@ func TestNewSpaceRefuses(t *testing.T) {
 		"the same name":         {config{Name: "a:b", Strategy: ttl}, []string{"a:b", "already"}},
 		"the same bucket":       {config{Name: "a:d", Bucket: "cc", Strategy: ttl}, []string{"Bucket", "cc", "a:c"}},
 		"health's own bucket":   {config{Name: "a:invalidations", Strategy: ttl}, []string{"Bucket", "invalidations"}},
+		"health's own domain":   {config{Name: "cdc:b", Strategy: ttl}, []string{"cdc", "/health/cdc"}},
 		"no colon":              {config{Name: "orders", Strategy: ttl}, []string{"orders", "domain:type"}},
 		"two colons":            {config{Name: "a:b:c", Strategy: ttl}, []string{"a:b:c", "':'"}},
 		"a brace":               {config{Name: "a:{b}", Strategy: ttl}, []string{"a:{b}", "'{'"}},

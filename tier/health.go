@@ -31,13 +31,17 @@ func (c *Cache) HealthHandler() http.Handler {
 		}
 		writeJSON(w, status, c.Health(r.Context()))
 	})
-	mux.HandleFunc("GET /health/{domain}/cache", func(w http.ResponseWriter, r *http.Request) {
-		body, ok := c.domainHealth(r.PathValue("domain"))
-		writeFound(w, body, ok, "no space of this domain")
-	})
-	mux.HandleFunc("GET /health/cdc/{feed}", func(w http.ResponseWriter, r *http.Request) {
-		body, ok := c.feedHealth(r.PathValue("feed"))
-		writeFound(w, body, ok, "no space or follower of this feed")
+	mux.HandleFunc("GET /health/{part}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		switch part, name := r.PathValue("part"), r.PathValue("name"); {
+		case part == "cdc":
+			body, ok := c.feedHealth(name)
+			writeFound(w, body, ok, "no space or follower of this feed")
+		case name == "cache":
+			body, ok := c.domainHealth(part)
+			writeFound(w, body, ok, "no space of this domain")
+		default:
+			writeFound(w, nil, false, "ask for /health, /health/{domain}/cache or /health/cdc/{feed}")
+		}
 	})
 	return mux
 }

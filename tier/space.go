@@ -46,6 +46,9 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
 		errs = append(errs, fmt.Errorf("Bucket: %w", err))
 	}
+	if strings.HasPrefix(cfg.Name, "cdc:") {
+		errs = append(errs, errors.New(`the domain "cdc" is taken by health's /health/cdc/{feed}: choose another`))
+	}
 	if cfg.Bucket == "invalidations" {
 		errs = append(errs, errors.New(`Bucket: "invalidations" is taken by health: choose another`))
 	}

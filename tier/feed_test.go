@@ -1,0 +1,65 @@
+package tier_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tandem-cache/tandem/tier"
+)
+
+func TestFeedCheckpoint(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		p := newPod(t, addr, &source{})
+		f, err := p.cache.Feed("feed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(want string) {
+			t.Helper()
+			if got, err := f.Checkpoint(t.Context()); got != want || err != nil {
+				t.Errorf("checkpoint %q, %v; want %q", got, err, want)
+			}
+		}
+		move := func(from, to string, want bool) {
+			t.Helper()
+			if got, err := f.Advance(t.Context(), from, to); got != want || err != nil {
+				t.Errorf("from %q to %q: got %v, %v; want %v", from, to, got, err, want)
+			}
+		}
+		at("")
+		move("9", "10", false)
+		move("", "1", true)
+		move("", "2", false)
+		move("", "1", true) // the same again
+		at("1")
+		if _, err := p.cache.Feed("a feed"); err == nil {
+			t.Error("a feed with a space in its name: no error")
+		}
+	})
+}
+
+// A feed's flush outdates the spaces that it covers, and no other.
+func TestFeedFlush(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		src := &source{}
+		p := newPod(t, addr, src)
+		other := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "other:row", Strategy: tier.Hybrid("other-feed", time.Hour), Load: src.load})
+		p.want(t, "k", 0)
+		if _, err := other.Get(t.Context(), "o"); err != nil {
+			t.Fatal(err)
+		}
+		src.write("k")
+		src.write("o")
+		f, err := p.cache.Feed("feed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, "k", 1)
+		if v, err := other.Get(t.Context(), "o"); v != 0 || err != nil {
+			t.Errorf("a space of another feed: got %d, %v; want what it had", v, err)
+		}
+	})
+}
