@@ -18,6 +18,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // shutdownTimeout bounds the end of the program after Ctrl-C.
@@ -45,7 +47,9 @@ func main() {
 	if *verbose {
 		level = slog.LevelInfo
 	}
+	logging.Disable() // go-redis's own: the caches log what goes wrong with Redis
 	cfg.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(cfg.log)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

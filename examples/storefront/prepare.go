@@ -5,8 +5,6 @@ import (
 	_ "embed" // the schema
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,40 +58,38 @@ func createSchema(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// checkFeeds says everything that keeps the feeds from being followed.
+// checkFeeds says what keeps the feeds from being followed. It opens a stream of each, at the same time: some things, such as a
+// limit on slots, show only then. Their slots are temporary and leave nothing.
 func (p *postgres) checkFeeds(ctx context.Context, _ pgx.Tx) error {
-	var errs []error
-	for _, feed := range slices.Sorted(maps.Keys(feeds())) {
-		if err := p.checkFeed(ctx, feed); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", feed, err))
+	for feed, routes := range feeds() {
+		stream, err := p.tryFeed(ctx, feed, tablesOf(routes))
+		if err != nil {
+			return fmt.Errorf("the database can't be followed by logical replication: %s: %w", feed, err)
 		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("the database can't be followed by logical replication:\n%w", err)
+		if stream != nil {
+			defer func() { _ = stream.Close(ctx) }() // a slot that this leaves ends with its connection
+		}
 	}
 	return nil
 }
 
-// checkFeed opens a stream, too: some things, such as a limit on slots, show only then. Its slot is temporary and leaves nothing.
-func (p *postgres) checkFeed(ctx context.Context, feed string) error {
-	source, err := p.source(feed, tablesOf(feeds()[feed]))
+// tryFeed returns an open stream; nil where another process has it.
+func (p *postgres) tryFeed(ctx context.Context, feed string, tables []string) (cdc.Stream, error) {
+	source, err := p.source(feed, tables)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := source.Check(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	stream, err := source.Open(ctx, "")
 	if isGone(err) { // the slot of another process, which ended between two steps of Open
 		stream, err = source.Open(ctx, "")
 	}
-	switch {
-	case errors.Is(err, cdc.ErrBusy): // another process follows
-		return nil
-	case err != nil:
-		return err
+	if errors.Is(err, cdc.ErrBusy) {
+		return nil, nil
 	}
-	return stream.Close(ctx)
+	return stream, err
 }
 
 // isGone recognizes undefined_object.

@@ -171,8 +171,7 @@ func TestRights(t *testing.T) {
 
 // TestNoSlotLeft: too few slots show at the start, not only in the log.
 func TestNoSlotLeft(t *testing.T) {
-	db := startDatabase(t, "max_replication_slots=1")
-	db.exec(`SELECT pg_create_physical_replication_slot('other')`)
+	db := startDatabase(t, "max_replication_slots=1") // one for two feeds
 	db.wantRefused(db.URL, "raise max_replication_slots")
 }
 
