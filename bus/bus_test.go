@@ -246,7 +246,7 @@ func TestResyncIsTriedAgain(t *testing.T) {
 	r := newRecorder()
 	r.fail = errors.New("no counter")
 	b := bus.Open(bus.Config{Client: connect(t, miniredis.RunT(t).Addr()), Name: "shop", Handler: r, Logger: slog.New(slog.DiscardHandler)})
-	defer b.Close(t.Context())
+	defer func() { _ = b.Close(context.Background()) }()
 	r.await(t, "resync", "down", "resync")
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -10,7 +11,7 @@ import (
 // Checkpoint returns the position up to which the changes of feed are applied, or "".
 func (s *Store) Checkpoint(ctx context.Context, feed string) (string, error) {
 	position, err := s.client.HGet(ctx, s.feedKey(feed), "position").Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return "", fmt.Errorf("remote: checkpoint of %q: %w", feed, err)
 	}
 	return position, nil

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ type Lease struct {
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	raw, err := s.client.Get(ctx, s.entryKey(key)).Bytes()
 	switch {
-	case err == redis.Nil:
+	case errors.Is(err, redis.Nil):
 		return nil, nil
 	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
 		return []byte{}, nil

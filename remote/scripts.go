@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	_ "embed" // the scripts
+	"errors"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -62,7 +63,7 @@ func (s *Store) exec(ctx context.Context, fill func(redis.Pipeliner)) error {
 	fill(pipe)
 	cmds, _ := pipe.Exec(ctx) // its error is one of the commands'
 	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && err != redis.Nil {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -127,7 +128,7 @@ func (s *Store) missingBuckets(ctx context.Context) ([]int, error) {
 	}
 	var missing []int
 	for b, cmd := range cmds {
-		if cmd.Err() == redis.Nil {
+		if errors.Is(cmd.Err(), redis.Nil) {
 			missing = append(missing, b)
 		}
 	}

@@ -151,7 +151,7 @@ func TestLoadOutlivesItsFirstCaller(t *testing.T) {
 		p := newPod(t, "", src)
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 		loading := make(chan struct{})
-		load := func(ctx context.Context, id string) (int, error) {
+		load := func(ctx context.Context, _ string) (int, error) {
 			close(loading)
 			time.Sleep(time.Second)
 			if ctx.Value(key{}) != "value" {

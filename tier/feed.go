@@ -21,7 +21,7 @@ func (c *Cache) Feed(name string) (*Feed, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.feedLocked(name)
+	c.addFeedLocked(name)
 	return &Feed{cache: c, name: name}, nil
 }
 
@@ -108,11 +108,10 @@ func (s *feedState) last() (bus.FeedStatus, time.Time) {
 	return s.status, s.heard
 }
 
-func (c *Cache) feedLocked(name string) *feedState {
+func (c *Cache) addFeedLocked(name string) {
 	if c.feeds[name] == nil {
 		c.feeds[name] = &feedState{}
 	}
-	return c.feeds[name]
 }
 
 // hearFeed notes a report. Feeds that nothing here names are not kept.

@@ -137,7 +137,7 @@ func TestTTL(t *testing.T) {
 		src.write("k")
 		time.Sleep(50*time.Second - 1)
 		get(0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		get(1)
 	})
 }
@@ -222,7 +222,7 @@ func TestInvalidateTagIsExact(t *testing.T) {
 				Name: name, Strategy: tier.CDC("feed"),
 				Load: func(ctx context.Context, id string) (int, error) {
 					loads[name+id]++
-					for _, product := range strings.Split(id, "+") {
+					for product := range strings.SplitSeq(id, "+") {
 						tier.DependsOn(ctx, "product", product)
 					}
 					return loads[name+id], nil

@@ -44,16 +44,16 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	cfg.LoadTimeout = cmp.Or(cfg.LoadTimeout, DefaultLoadTimeout)
 	errs := []error{checkSpaceName(cfg.Name), cfg.Strategy.check()}
 	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
-		errs = append(errs, fmt.Errorf("Bucket: %w", err))
+		errs = append(errs, fmt.Errorf("SpaceConfig.Bucket: %w", err))
 	}
 	if strings.HasPrefix(cfg.Name, "cdc:") {
 		errs = append(errs, errors.New(`the domain "cdc" is taken by health's /health/cdc/{feed}: choose another`))
 	}
 	if cfg.Bucket == "invalidations" {
-		errs = append(errs, errors.New(`Bucket: "invalidations" is taken by health: choose another`))
+		errs = append(errs, errors.New(`SpaceConfig.Bucket: "invalidations" is taken by health: choose another`))
 	}
 	if cfg.LoadTimeout < 0 {
-		errs = append(errs, fmt.Errorf("LoadTimeout is %s: it must be positive", cfg.LoadTimeout))
+		errs = append(errs, fmt.Errorf("SpaceConfig.LoadTimeout is %s: it must be positive", cfg.LoadTimeout))
 	}
 	return cfg, errors.Join(errs...)
 }
@@ -184,7 +184,7 @@ func (c *Cache) addSpace(sp *space) error {
 	d := c.domainLocked(name)
 	for _, other := range d.spaces {
 		if other.bucket == sp.bucket {
-			return fmt.Errorf("tier: space %q: Bucket %q is taken by %q in the same domain", sp.name, sp.bucket, other.name)
+			return fmt.Errorf("tier: space %q: SpaceConfig.Bucket %q is taken by %q in the same domain", sp.name, sp.bucket, other.name)
 		}
 	}
 	sp.number = uint32(len(c.spaces))
@@ -193,7 +193,7 @@ func (c *Cache) addSpace(sp *space) error {
 	c.spaces = append(c.spaces, sp)
 	c.byName[sp.name] = sp
 	if sp.strategy.feed != "" {
-		c.feedLocked(sp.strategy.feed)
+		c.addFeedLocked(sp.strategy.feed)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -140,9 +141,5 @@ func (s *cacheStats) invalidated(origin string, names int) {
 func (s *cacheStats) origins() map[string]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	copied := make(map[string]uint64, len(s.byOrigin))
-	for origin, n := range s.byOrigin {
-		copied[origin] = n
-	}
-	return copied
+	return maps.Clone(s.byOrigin)
 }

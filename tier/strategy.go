@@ -36,12 +36,12 @@ func (s Strategy) String() string {
 func (s Strategy) check() error {
 	switch {
 	case s.ttl < 0:
-		return fmt.Errorf("Strategy: the TTL is %s: it must be positive", s.ttl)
+		return fmt.Errorf("SpaceConfig.Strategy: the TTL is %s: it must be positive", s.ttl)
 	case s.feed == "" && s.ttl == 0:
-		return errors.New("Strategy: neither a feed nor a TTL, so a change that nobody invalidates would stay for ever: use tier.CDC(feed), tier.TTL(d) or tier.Hybrid(feed, d)")
+		return errors.New("SpaceConfig.Strategy: neither a feed nor a TTL, so a change that nobody invalidates would stay for ever: use tier.CDC(feed), tier.TTL(d) or tier.Hybrid(feed, d)")
 	case s.feed != "":
 		if err := checkWord("feed", s.feed); err != nil {
-			return fmt.Errorf("Strategy: %w", err)
+			return fmt.Errorf("SpaceConfig.Strategy: %w", err)
 		}
 	}
 	return nil
