@@ -108,9 +108,22 @@ func newAccounts(c *tier.Cache, db *pgxpool.Pool) (*tier.Space[account], error) 
 				return a, err
 			}
 			err = db.QueryRow(ctx, loadAccount, aid).Scan(&a.Balance, &a.Version)
+			linger()
 			return a, err
 		},
 	})
+}
+
+// Some loaders go on working after they have read: what they read may be outdated before they return.
+const (
+	lingerShare = 4 // one of so many
+	lingerMax   = 30 * time.Millisecond
+)
+
+func linger() {
+	if rand.N(lingerShare) == 0 {
+		time.Sleep(rand.N(lingerMax))
+	}
 }
 
 func (p *coherencePod) handle(ctx context.Context, m message) (any, error) {

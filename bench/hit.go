@@ -170,12 +170,12 @@ func openTierHits(ctx context.Context, ids []string) (h *tierHits, err error) {
 	return h, nil
 }
 
-// fill reads all keys until none is loaded any more.
+// fill reads all keys, by copies, until none is loaded any more.
 func (h *tierHits) fill(ctx context.Context, ids []string) error {
 	for range 10 {
 		before := h.loads.Load()
 		for _, id := range ids {
-			if _, err := h.space.Get(ctx, id); err != nil {
+			if _, err := h.space.Get(ctx, strings.Clone(id)); err != nil { // the identifier of a read is never the one in L1
 				return err
 			}
 		}
@@ -214,7 +214,7 @@ func openBareHits(ids []string) (*bareHits, error) {
 		return nil, err
 	}
 	for i, id := range ids {
-		cache.Set(id, &hitValue{N: 1}, 1)
+		cache.Set(strings.Clone(id), &hitValue{N: 1}, 1)
 		if i%1000 == 0 {
 			cache.Wait() // or it drops some
 		}

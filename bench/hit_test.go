@@ -72,7 +72,7 @@ func TestHitCost(t *testing.T) {
 		t.Skip("the race detector multiplies what the two sides cost, each by its own: run go test without -race")
 	}
 	const attempts = 3
-	for _, keys := range []int{1, 1000} {
+	for _, keys := range []int{1, 1000, 100_000} {
 		for attempt := 1; ; attempt++ {
 			r := &hitReport{Bar: hitBar}
 			var err error
