@@ -3,6 +3,7 @@ package tier
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/tandem-cache/tandem/local"
 )
@@ -66,11 +67,24 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	return nil, f, true, nil
 }
 
+// landed returns the valid entry of a finished flight that L1 does not show yet.
+func (c *Cache) landed(sp *space, id string) *local.Entry {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	f := c.flights.byKey[flightKey{sp.number, id}]
+	if f == nil || !f.finished || !c.usable(f.entry) {
+		return nil
+	}
+	return f.entry
+}
+
 // fly runs a flight. Callers are answered before L2 is filled: a slow Redis does not hold them.
 func (c *Cache) fly(ctx context.Context, f *flight) {
 	defer c.flying.Done()
 	defer f.cancel()
+	began := time.Now()
 	got := c.fetch(ctx, f)
+	f.space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
 	c.finish(f, got.entry, got.err)
 	if got.lease != nil {
 		c.settle(ctx, got)

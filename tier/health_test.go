@@ -145,6 +145,7 @@ func TestMetrics(t *testing.T) {
 		"tandem_hits_total":        {a, []string{"test:row", "l1"}, 1},
 		"tandem_loads_total":       {a, []string{"test:row"}, 1},
 		"tandem_load_seconds":      {a, []string{"test:row"}, 1},
+		"tandem_read_seconds":      {a, []string{"test:row", "source"}, 1},
 		"tandem_load_errors_total": {a, []string{"test:row"}, 0},
 		"tandem_l1_trusted":        {a, nil, 1},
 		"tandem_bus_resyncs_total": {a, nil, 1},

@@ -126,7 +126,8 @@ func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) 
 	return err
 }
 
-// apply outdates names in this pod. Deleting them from L1 only frees their room.
+// apply outdates names in this pod. Deleting them from L1 only frees their room; who waits for another pod's load of one of
+// them may find its lease free.
 func (c *Cache) apply(origin string, names []string, tick uint64) {
 	c.guard.Apply(names, tick)
 	c.countInvalidations(origin, names)
@@ -135,6 +136,7 @@ func (c *Cache) apply(origin string, names []string, tick uint64) {
 		if !ok {
 			continue
 		}
+		c.waiters.wake(key)
 		space, id, _ := splitKey(key)
 		c.mu.RLock()
 		sp := c.byName[space]

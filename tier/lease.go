@@ -82,10 +82,10 @@ func (c *Cache) loadLeased(ctx context.Context, f *flight, token remote.Token, t
 	defer stop()
 	e, env, err := c.loadSource(ctx, f, token, tick)
 	if err != nil {
-		return fetched{err: err, lease: held}
+		return fetched{err: err, from: tierSource, lease: held}
 	}
 	held.env, held.life = env, f.space.strategy.ttl
-	return fetched{entry: e, lease: held}
+	return fetched{entry: e, from: tierSource, lease: held}
 }
 
 // renew extends a lease until stop is called. It ends by itself when the lease is another's.
@@ -171,7 +171,7 @@ func (w *waiters) remove(key string, wake chan struct{}) {
 	}
 }
 
-func (w *waiters) wake(keys []string) {
+func (w *waiters) wake(keys ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range keys {

@@ -56,7 +56,7 @@ func (l listener) Handle(m bus.Message) {
 	case bus.Invalidate:
 		c.apply(m.Origin, m.Names, m.Tick)
 	case bus.Filled:
-		c.waiters.wake(m.Names)
+		c.waiters.wake(m.Names...)
 	case bus.Feed:
 		if m.Status != nil {
 			c.hearFeed(*m.Status)

@@ -48,6 +48,8 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	for _, sp := range c.spaces {
 		sp.collect(count)
 		ch <- sp.stats.loadTime
+		ch <- sp.stats.readTime[tierL2]
+		ch <- sp.stats.readTime[tierSource]
 	}
 	for op := range c.stats.remoteTime {
 		if c.remote != nil {

@@ -80,6 +80,7 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 type fetched struct {
 	entry *local.Entry
 	err   error
+	from  int    // tierL2 or tierSource
 	lease *lease // to be filled or given back; nil without one
 }
 
@@ -111,7 +112,7 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 // loadAlone reads the source without a lease, and leaves L2 as it is.
 func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 	e, _, err := c.loadSource(ctx, f, remote.Token{}, 0)
-	return fetched{entry: e, err: err}
+	return fetched{entry: e, err: err, from: tierSource}
 }
 
 // loadSource runs the loader and makes what it gave an entry, and an envelope unless the value can't be encoded.

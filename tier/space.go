@@ -135,6 +135,9 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (V, error) 
 func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
 	e := s.core.local(id)
 	if e == nil {
+		e = s.core.cache.landed(s.core, id)
+	}
+	if e == nil {
 		e = s.core.peekRemote(ctx, id)
 	}
 	if e == nil {

@@ -61,7 +61,14 @@ type spaceStats struct {
 	refused [reasonCount]counter
 
 	loadTime prometheus.Histogram
+	readTime [2]prometheus.Histogram // of flights, by the tier that answered
 }
+
+// The tiers that answer a flight.
+const (
+	tierL2 = iota
+	tierSource
+)
 
 func (s *spaceStats) init(c *Cache, sp *space) {
 	s.loadTime = prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -69,6 +76,13 @@ func (s *spaceStats) init(c *Cache, sp *space) {
 		ConstLabels: prometheus.Labels{"cache": c.cfg.Name, "space": sp.name},
 		Buckets:     prometheus.ExponentialBuckets(0.0005, 2.5, 12),
 	})
+	for i, answered := range []string{tierL2: "l2", tierSource: "source"} {
+		s.readTime[i] = prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tandem_read_seconds", Help: "Time of a read that L1 did not answer, by the tier that did, with all waits.",
+			ConstLabels: prometheus.Labels{"cache": c.cfg.Name, "space": sp.name, "tier": answered},
+			Buckets:     prometheus.ExponentialBuckets(0.0001, 2.5, 14),
+		})
+	}
 }
 
 func (s *spaceStats) loaded(took time.Duration, err error) {
