@@ -51,6 +51,7 @@ func (f *fleet) start(ctx context.Context) error {
 			name:    fmt.Sprintf("pod-%d", i+1),
 			addr:    net.JoinHostPort(f.cfg.host, strconv.Itoa(port)),
 			redis:   f.redis.connect(),
+			limit:   f.cfg.redisLimit,
 			store:   f.store,
 			billing: f.billing.client,
 			log:     f.cfg.log,

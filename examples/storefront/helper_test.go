@@ -32,6 +32,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func startShop(t *testing.T, cfg config) *shop {
 	t.Helper()
 	cfg.host, cfg.port = "127.0.0.1", 0
+	cfg.redisLimit = patience // on a busy machine a pod would otherwise go on without Redis, and load more than once
 	if cfg.log == nil {
 		cfg.log = quiet()
 	}

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/tandem-cache/tandem/tier"
 )
 
 // shutdownTimeout bounds the end of the program after Ctrl-C.
@@ -30,8 +32,9 @@ type config struct {
 	host        string
 	port        int // of the first pod; the others follow. 0: any free ones
 	pods        int
-	redisURL    string // empty: embedded
-	databaseURL string // empty: embedded
+	redisURL    string        // empty: embedded
+	databaseURL string        // empty: embedded
+	redisLimit  time.Duration // how long a call to Redis may take before a pod goes on without; zero: the cache's default
 	log         *slog.Logger
 }
 
@@ -40,6 +43,7 @@ func main() {
 	flag.StringVar(&cfg.host, "addr", "127.0.0.1", "address the pods listen on")
 	flag.IntVar(&cfg.port, "port", 8081, "port of the first pod, the others take the next ones; 0: any free ports")
 	flag.IntVar(&cfg.pods, "pods", 3, "number of pods")
+	flag.DurationVar(&cfg.redisLimit, "redis-timeout", tier.DefaultRemoteTimeout, "how long a call to Redis may take before a pod goes on without it")
 	verbose := flag.Bool("v", false, "log what goes well, too")
 	flag.Parse()
 

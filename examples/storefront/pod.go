@@ -22,11 +22,12 @@ import (
 // drainTimeout is how long a pod that stops lets requests finish.
 const drainTimeout = 2 * time.Second
 
-// podConfig is what a pod is made of. All fields are required.
+// podConfig is what a pod is made of. All fields but limit are required.
 type podConfig struct {
 	name    string
 	addr    string // host:port; port 0: any free one
 	redis   *redis.Client
+	limit   time.Duration // of a call to Redis
 	store   store
 	billing *billingClient
 	log     *slog.Logger
@@ -64,7 +65,7 @@ func startPod(ctx context.Context, cfg podConfig) (*pod, error) {
 
 func (p *pod) start(ctx context.Context) error {
 	var err error
-	p.cache, err = tier.Open(ctx, tier.Config{Name: "storefront", Redis: p.cfg.redis, Logger: p.log})
+	p.cache, err = tier.Open(ctx, tier.Config{Name: "storefront", Redis: p.cfg.redis, RemoteTimeout: p.cfg.limit, Logger: p.log})
 	if err != nil {
 		return err
 	}
