@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// How much there is of everything: about 58,000 rows.
+// How much there is of everything: about 59,000 rows.
 const (
 	sampleAccounts  = 500
 	sampleProducts  = 2000
