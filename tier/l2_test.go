@@ -126,7 +126,7 @@ func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &source{}
 		s := newSpace(t, openCache(t, tier.Config{}), tier.SpaceConfig[int]{Name: "a:b", Strategy: tier.TTL(time.Minute), Load: src.load})
-		src.onRead(func(string, int) { time.Sleep(10 * time.Second) }) // counts: the value is as old as its read
+		src.onRead(func(string, int) { time.Sleep(5 * time.Second) }) // counts: the value is as old as its read
 		get := func(want int) {
 			t.Helper()
 			if got, err := s.Get(t.Context(), "k"); got != want || err != nil {
@@ -135,7 +135,7 @@ func TestTTL(t *testing.T) {
 		}
 		get(0)
 		src.write("k")
-		time.Sleep(50*time.Second - 1)
+		time.Sleep(55*time.Second - 1)
 		get(0)
 		time.Sleep(time.Nanosecond)
 		get(1)
