@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-cache/tandem/tier"
@@ -102,6 +103,9 @@ func TestIDKeepsPartsApart(t *testing.T) {
 			t.Errorf("%q and %q both give %q", parts, other, id)
 		}
 		seen[id] = parts
+		if diff := cmp.Diff(parts, tier.Parts(id)); diff != "" {
+			t.Errorf("parts of %q (-want +got):\n%s", id, diff)
+		}
 		if strings.ContainsAny(id, "{} \n") {
 			t.Errorf("%q gives %q", parts, id)
 		}

@@ -137,6 +137,9 @@ func TestMetrics(t *testing.T) {
 	b.want(t, "k", 0)
 	_ = a.Invalidate(t.Context(), "k")
 	eventually(t, "the invalidation arrives", func() bool { return metric(t, b.cache, "tandem_invalidations_total", "api") == 2 })
+	if got := metric(t, a.cache, "tandem_invalidations_total", "api"); got != 2 {
+		t.Errorf("invalidations of the pod that made them: %v; want 2, each once", got)
+	}
 	for name, test := range map[string]struct {
 		pod    pod
 		labels []string

@@ -77,7 +77,8 @@ func (e *BadNameError) Permanent() bool { return true }
 //	3 we: delete it from L2, too late
 func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []string) error {
 	if c.remote == nil {
-		c.apply(origin, names, c.ticks.Add(1)) // not Heard()+1: two at once would share a tick, and the later one kill nothing
+		c.apply(names, c.ticks.Add(1)) // not Heard()+1: two at once would share a tick, and the later one kill nothing
+		c.countInvalidations(origin, names)
 		return nil
 	}
 	began := time.Now()
@@ -91,7 +92,7 @@ func (c *Cache) invalidateRemote(ctx context.Context, origin string, names []str
 	if err != nil {
 		return err
 	}
-	defer c.apply(origin, names, tick) // also after an error: the source may have changed
+	defer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it
 	if err := c.outdateRemote(ctx, names, tick); err != nil {
 		return err
 	}
@@ -128,9 +129,8 @@ func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) 
 
 // apply outdates names in this pod. Deleting them from L1 only frees their room; who waits for another pod's load of one of
 // them may find its lease free.
-func (c *Cache) apply(origin string, names []string, tick uint64) {
+func (c *Cache) apply(names []string, tick uint64) {
 	c.guard.Apply(names, tick)
-	c.countInvalidations(origin, names)
 	for _, name := range names {
 		key, ok := strings.CutPrefix(name, keyName)
 		if !ok {

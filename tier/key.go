@@ -3,6 +3,7 @@ package tier
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,34 @@ func ID(parts ...string) string {
 			b.WriteByte(':')
 		}
 		escape(&b, part)
+	}
+	return b.String()
+}
+
+// Parts returns what was joined to id by [ID]: what a loader needs of an identifier of several parts. A '%' that ID did not write
+// is kept as it is.
+func Parts(id string) []string {
+	parts := strings.Split(id, ":")
+	for i, part := range parts {
+		parts[i] = unescape(part)
+	}
+	return parts
+}
+
+func unescape(part string) string {
+	if !strings.Contains(part, "%") {
+		return part
+	}
+	var b strings.Builder
+	for i := 0; i < len(part); i++ {
+		if part[i] == '%' && i+2 < len(part) {
+			if c, err := strconv.ParseUint(part[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(part[i])
 	}
 	return b.String()
 }

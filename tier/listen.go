@@ -54,7 +54,8 @@ func (l listener) Handle(m bus.Message) {
 	c := l.cache
 	switch m.Kind {
 	case bus.Invalidate:
-		c.apply(m.Origin, m.Names, m.Tick)
+		c.apply(m.Names, m.Tick)
+		c.countInvalidations(m.Origin, m.Names)
 	case bus.Filled:
 		c.waiters.wake(m.Names...)
 	case bus.Feed:

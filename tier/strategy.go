@@ -12,7 +12,8 @@ type Strategy struct {
 	ttl  time.Duration
 }
 
-// CDC keeps entries until the feed, or anybody else, invalidates them. They do not expire.
+// CDC keeps entries until the feed, or anybody else, invalidates them. They do not expire. The feed must carry the changes of
+// everything that the loader reads: what it does not carry stays stale, also when a lost position flushes what the feed covers.
 func CDC(feed string) Strategy { return Strategy{feed: feed} }
 
 // TTL keeps entries for d after the source was read, or until they are invalidated. Nothing but d bounds what a change
