@@ -75,14 +75,14 @@ func newCatalog(cache *tier.Cache, db catalogStore) (*catalog, error) {
 		Name:     staticSpace,
 		Strategy: tier.CDC(catalogFeed),
 		Load: traced(func(ctx context.Context, id string) (*Country, error) {
-			return db.Country(ctx, part(id, 0))
+			return db.Country(ctx, tier.Parts(id)[0])
 		}),
 	})
 	c.stock, errs[2] = tier.NewSpace(cache, tier.SpaceConfig[*Stock]{
 		Name:     volatileSpace,
 		Strategy: tier.Hybrid(catalogFeed, volatileTTL),
 		Load: traced(func(ctx context.Context, id string) (*Stock, error) {
-			return db.Stock(ctx, part(id, 0))
+			return db.Stock(ctx, tier.Parts(id)[0])
 		}),
 	})
 	return c, errors.Join(errs[:]...)
@@ -90,7 +90,7 @@ func newCatalog(cache *tier.Cache, db catalogStore) (*catalog, error) {
 
 // loadPriceList names the rows that the list was made from: each outdates this list, and no list that lacks it.
 func (c *catalog) loadPriceList(ctx context.Context, id string) (*PriceList, error) {
-	list, err := c.db.PriceList(ctx, part(id, 0), part(id, 1))
+	list, err := c.db.PriceList(ctx, tier.Parts(id)[0], tier.Parts(id)[1])
 	if err != nil {
 		return nil, err
 	}

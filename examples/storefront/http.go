@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -115,17 +112,4 @@ func traced[V any](load func(context.Context, string) (V, error)) func(context.C
 		}
 		return load(ctx, id)
 	}
-}
-
-// part returns the n-th of the parts that tier.ID made id of.
-func part(id string, n int) string {
-	parts := strings.Split(id, ":")
-	if n >= len(parts) {
-		panic(fmt.Sprintf("bug: identifier %q has no part %d", id, n))
-	}
-	text, err := url.PathUnescape(parts[n])
-	if err != nil {
-		panic(fmt.Sprintf("bug: identifier %q was not made by tier.ID", id))
-	}
-	return text
 }

@@ -42,7 +42,7 @@ func newInvoices(cache *tier.Cache, billing *billingClient) (*invoices, error) {
 		Name:     invoicesSpace,
 		Strategy: tier.TTL(invoicesTTL),
 		Load: traced(func(ctx context.Context, id string) (*InvoiceList, error) {
-			return billing.InvoicesOf(ctx, part(id, 0))
+			return billing.InvoicesOf(ctx, tier.Parts(id)[0])
 		}),
 		LoadTimeout: 3 * time.Second,
 	})

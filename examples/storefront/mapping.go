@@ -30,7 +30,7 @@ func newMapping(cache *tier.Cache, db usersStore) (*mapping, error) {
 		Name:     mappingSpace,
 		Strategy: tier.CDC(ordersFeed),
 		Load: traced(func(ctx context.Context, id string) (*User, error) {
-			return db.User(ctx, part(id, 0))
+			return db.User(ctx, tier.Parts(id)[0])
 		}),
 	})
 	return &mapping{users: users}, err

@@ -66,7 +66,7 @@ func newOrders(cache *tier.Cache, db ordersStore) (*orders, error) {
 		Name:     ordersSpace,
 		Strategy: tier.CDC(ordersFeed),
 		Load: traced(func(ctx context.Context, id string) (*OrderList, error) {
-			return db.OrdersOf(ctx, part(id, 0))
+			return db.OrdersOf(ctx, tier.Parts(id)[0])
 		}),
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func newOrders(cache *tier.Cache, db ordersStore) (*orders, error) {
 		Name:     detailsSpace,
 		Strategy: tier.CDC(ordersFeed),
 		Load: traced(func(ctx context.Context, id string) (*Order, error) {
-			return db.Order(ctx, part(id, 0), part(id, 1))
+			return db.Order(ctx, tier.Parts(id)[0], tier.Parts(id)[1])
 		}),
 	})
 	return o, err
