@@ -96,6 +96,7 @@ type Cache struct {
 	ticks   atomic.Uint64 // the counter of L1 alone
 	remote  *remote.Store // nil: L1 alone
 	bus     *bus.Bus      // nil: L1 alone
+	breaker breaker
 	waiters waiters
 	mender  *mender // nil: L1 alone
 	synced  chan struct{}

@@ -27,7 +27,8 @@
 //   - Once a pod has applied an invalidation, no read that starts later on that pod returns an older value.
 //   - Concurrent misses of one key share one load, in a pod and, with Redis, across pods. The load outlives the caller who
 //     started it; each caller leaves on its own context; a panic or Goexit in a loader is an error for all of them.
-//   - A Redis that is down, slow or frozen is no error: the read goes to the loader after at most Config.RemoteTimeout a call.
+//   - A Redis that is down, slow or frozen is no error: the read goes to the loader after at most Config.RemoteTimeout a call;
+//     after three failures in a row, most reads do not ask it at all.
 //   - While a pod does not hear the bus, its L1 does not answer.
 //   - Queues, tables, waits and loads are bounded. Close leaves no goroutine behind, unless a loader ignores its context.
 //

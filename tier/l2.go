@@ -120,6 +120,7 @@ func (c *Cache) remoteGet(ctx context.Context, key string) ([]byte, error) {
 	began := time.Now()
 	raw, err := c.remote.Get(ctx, key)
 	c.stats.remoteCall(opGet, began, err)
+	c.breaker.note(c.now(), err)
 	return raw, err
 }
 

@@ -33,6 +33,32 @@ func answersFromSource(t *testing.T, p pod, src *source) {
 	}
 }
 
+// After a few failures reads do not wait for Redis any more, and they come back to it soon after it is back.
+func TestReadsLeaveAFailingRedisOut(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	p := newImpatientPod(t, server.Addr, src)
+	server.Freeze()
+	defer server.Thaw()
+	eventually(t, "L1 is not trusted", func() bool { return !p.cache.Health(t.Context()).L1.Trusted })
+	quick := 0
+	for range 20 {
+		began := time.Now()
+		p.want(t, "k", 0)
+		if time.Since(began) < patience/2 {
+			quick++
+		}
+	}
+	if quick < 10 {
+		t.Errorf("%d of 20 reads did not wait for Redis; want most", quick)
+	}
+	server.Thaw()
+	eventually(t, "a value is shared again", func() bool {
+		p.want(t, "k", 0)
+		return metric(t, p.cache, "tandem_hits_total") > 0
+	})
+}
+
 func TestRedisRefusesFromTheStart(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

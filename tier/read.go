@@ -86,7 +86,7 @@ type fetched struct {
 
 // fetch reads L2 and, failing that, the source. Errors of Redis lead to the source.
 func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
-	if c.remote == nil {
+	if c.remote == nil || !c.breaker.allow(c.now()) {
 		return c.loadAlone(ctx, f)
 	}
 	born := c.guard.Number() // before L2 is read: an invalidation applied after this shows in the entry's stripes
