@@ -8,7 +8,7 @@ import (
 )
 
 // entryOverhead is what an entry costs beside its value, in bytes: the entry, its key in ristretto's maps and counters.
-const entryOverhead = 192
+const entryOverhead = 224
 
 // A Store holds entries up to a total cost. It evicts by ristretto's TinyLFU; it never asks whether an entry is valid.
 //
@@ -16,7 +16,7 @@ const entryOverhead = 192
 // once. After [Store.Wait] every earlier Set is visible or gone for good.
 type Store struct {
 	cache *ristretto.Cache[uint64, *Entry]
-	seed  maphash.Seed
+	seeds [2]maphash.Seed // secret, so that nobody can choose identifiers that collide
 }
 
 // NewStore returns a store for entries of maxCost bytes in all.
@@ -26,18 +26,19 @@ func NewStore(maxCost int64) (*Store, error) {
 		MaxCost:            maxCost,
 		BufferItems:        64,
 		IgnoreInternalCost: true,                                            // counted in entryOverhead
-		KeyToHash:          func(h uint64) (uint64, uint64) { return h, 0 }, // h is a hash already; Get compares the whole identifier
+		KeyToHash:          func(h uint64) (uint64, uint64) { return h, 0 }, // h is a hash already; Get compares another
 	})
 	if err != nil {
 		return nil, fmt.Errorf("local: a store of %d bytes: %w", maxCost, err)
 	}
-	return &Store{cache: cache, seed: maphash.MakeSeed()}, nil
+	return &Store{cache: cache, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}, nil
 }
 
-// Get returns the entry of id in space, or nil. Identifiers whose hashes collide evict each other and are never confused.
+// Get returns the entry of id in space, or nil. Identifiers are told apart by two independent hashes of 64 bits, as ristretto
+// does: comparing the identifier itself would wait for memory once more.
 func (s *Store) Get(space uint32, id string) *Entry {
 	e, ok := s.cache.Get(s.hash(space, id))
-	if !ok || e.Space != space || e.ID != id {
+	if !ok || e.sum != s.sum(space, id) {
 		return nil
 	}
 	return e
@@ -45,6 +46,7 @@ func (s *Store) Get(space uint32, id string) *Entry {
 
 // Set stores e, later, if the policy admits it.
 func (s *Store) Set(e *Entry) bool {
+	e.sum = s.sum(e.Space, e.ID)
 	return s.cache.Set(s.hash(e.Space, e.ID), e, e.Cost+entryOverhead)
 }
 
@@ -58,5 +60,9 @@ func (s *Store) Wait() { s.cache.Wait() }
 func (s *Store) Close() { s.cache.Close() }
 
 func (s *Store) hash(space uint32, id string) uint64 {
-	return maphash.String(s.seed, id) ^ (uint64(space)+1)*0x9e3779b97f4a7c15
+	return maphash.String(s.seeds[0], id) ^ (uint64(space)+1)*0x9e3779b97f4a7c15
+}
+
+func (s *Store) sum(space uint32, id string) uint64 {
+	return maphash.String(s.seeds[1], id) + uint64(space)
 }

@@ -3,6 +3,7 @@ package local_test
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/tandem-cache/tandem/local"
 )
@@ -57,5 +58,12 @@ func TestStoreIsBounded(t *testing.T) {
 func TestStoreRefusesNoRoom(t *testing.T) {
 	if _, err := local.NewStore(0); err == nil {
 		t.Error("a store of 0 bytes: no error")
+	}
+}
+
+// An entry fills two cache lines exactly, and what a hit reads is in the first.
+func TestEntrySize(t *testing.T) {
+	if size := unsafe.Sizeof(local.Entry{}); size != 128 {
+		t.Errorf("an entry has %d bytes; want 128", size)
 	}
 }
