@@ -136,9 +136,11 @@ func TestMetrics(t *testing.T) {
 	eventually(t, "L2 is filled", func() bool { _, ok := b.Peek(t.Context(), "k"); return ok })
 	b.want(t, "k", 0)
 	_ = a.Invalidate(t.Context(), "k")
-	eventually(t, "the invalidation arrives", func() bool { return metric(t, b.cache, "tandem_invalidations_total", "api") == 2 })
-	if got := metric(t, a.cache, "tandem_invalidations_total", "api"); got != 2 {
-		t.Errorf("invalidations of the pod that made them: %v; want 2, each once", got)
+	for _, p := range []pod{a, b} {
+		eventually(t, "the invalidation arrives", func() bool { return metric(t, p.cache, "tandem_invalidations_total", "api") >= 2 })
+		if got := metric(t, p.cache, "tandem_invalidations_total", "api"); got != 2 {
+			t.Errorf("%v invalidations; want 2, each counted once also on the pod that made it", got)
+		}
 	}
 	for name, test := range map[string]struct {
 		pod    pod
