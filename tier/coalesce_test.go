@@ -177,6 +177,23 @@ func TestLoadOutlivesItsFirstCaller(t *testing.T) {
 	})
 }
 
+func TestCallerWhoHasLeftStartsNothing(t *testing.T) {
+	src := &source{}
+	p := newPod(t, "", src)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Get(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v; want Canceled", err)
+	}
+	if n := src.count("a"); n != 0 {
+		t.Errorf("%d loads; want 0", n)
+	}
+	p.want(t, "a", 0)
+	if v, err := p.Get(ctx, "a"); v != 0 || err != nil {
+		t.Errorf("a hit with a context that has ended: got %d, %v; want the value", v, err)
+	}
+}
+
 func TestLoadHasItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openCache(t, tier.Config{})

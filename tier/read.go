@@ -47,6 +47,9 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 	if err := checkID(id); err != nil {
 		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 	}
+	if ctx.Err() != nil { // nobody waits: start nothing
+		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), context.Cause(ctx))
+	}
 	c := sp.cache
 	arrived := c.guard.Number()
 	joined := false
