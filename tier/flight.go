@@ -59,6 +59,9 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if e := sp.local(id); e != nil {
 		return e, nil, false, nil
 	}
+	if ctx.Err() != nil { // nobody would wait for it
+		return nil, nil, false, context.Cause(ctx)
+	}
 	f = &flight{space: sp, id: id, load: load, done: make(chan struct{})}
 	c.flights.byKey[key] = f
 	c.flying.Add(1) // under the lock: never after close

@@ -47,9 +47,6 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 	if err := checkID(id); err != nil {
 		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 	}
-	if ctx.Err() != nil { // nobody waits: start nothing
-		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), context.Cause(ctx))
-	}
 	c := sp.cache
 	arrived := c.guard.Number()
 	joined := false
@@ -57,7 +54,7 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		e, f, lead, err := c.join(ctx, sp, id, load)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 		case e != nil:
 			sp.stats.l1Hits.inc()
 			return e, nil
