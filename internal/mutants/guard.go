@@ -1,0 +1,98 @@
+package main
+
+const guardFile = "local/guard.go"
+
+// guardMutations are the rules of a pod's numbers, stripes and table of recent names.
+var guardMutations = []mutation{
+	{
+		name: "guard-stripes-ignored", rule: "an entry one of whose stripes moved is not taken as valid unseen",
+		file: guardFile, old: `g.stripe(names[i].hash).Load() > v`, new: `g.stripe(names[i].hash).Load() > v && false`,
+		pkg: "local", run: "^TestInvalidatedEntriesAreDead$",
+	},
+	{
+		name: "guard-table-not-asked", rule: "where a stripe moved the exact table decides, so that shared stripes don't drain L1",
+		file: guardFile, old: `verdict := g.table.judge(e.Names); verdict != Valid`, new: `verdict := Dead; verdict != Valid`,
+		pkg: "local", run: "^TestSharedStripesAreToldApart$",
+	},
+	{
+		name: "guard-number-before-stripes", rule: "an applier stores the number after the stripes",
+		file: guardFile,
+		old:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.Hear(tick)",
+		new:  "\tg.number.Store(n)\n\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.Hear(tick)",
+		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
+	},
+	{
+		name: "guard-number-before-table", rule: "an applier stores the number after the table",
+		file: guardFile,
+		old:  "\tg.table.put(names, tick)\n\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n",
+		new:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.table.put(names, tick)\n",
+		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
+	},
+	{
+		name: "guard-two-appliers", rule: "one invalidation is applied at a time",
+		file: guardFile,
+		old:  "func (g *Guard) Apply(names []string, tick uint64) {\n\tg.applying.Lock()\n\tdefer g.applying.Unlock()\n",
+		new:  "func (g *Guard) Apply(names []string, tick uint64) {\n",
+		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
+	},
+	{
+		name: "guard-number-read-late", rule: "a check reads the number before the stripes",
+		file: guardFile,
+		old:  "\te.verified.Store(n)\n", // what comes between widens the window
+		new:  "\tfor range 300 {\n\t\t_ = g.flushed.Load()\n\t}\n\te.verified.Store(g.number.Load())\n",
+
+		pkg: "local", run: "^TestAppliedMeansDead$", count: 10,
+	},
+	{
+		name: "guard-flush-forgotten", rule: "what was born before a flush is dead",
+		file: guardFile, old: `if v < g.flushed.Load() {`, new: `if v < g.flushed.Load() && false {`,
+		pkg: "local", run: "^TestFlush$",
+	},
+	{
+		name: "guard-flush-after-number", rule: "a flush is stored before its number",
+		file: guardFile,
+		old:  "\tg.flushed.Store(n) // before number, as Guard says\n\tg.number.Store(n)\n",
+		new:  "\tg.number.Store(n)\n\tg.flushed.Store(n)\n",
+		pkg:  "local", run: "^TestFlushedMeansDead$", count: 10,
+	},
+	{
+		name: "guard-applied-not-heard", rule: "the tick of an applied invalidation counts as heard",
+		file: guardFile, old: "\tg.number.Store(n)\n\tg.Hear(tick)\n", new: "\tg.number.Store(n)\n",
+		pkg: "local", run: "^TestAppliedTickIsHeard$",
+	},
+	{
+		name: "guard-floor-not-heard", rule: "the counter read at a resync counts as heard",
+		file: guardFile, old: "\tg.table.raise(tick)\n\tg.Hear(tick)\n", new: "\tg.table.raise(tick)\n",
+		pkg: "local", run: "^TestRaisedFloor$",
+	},
+	{
+		name: "guard-floor-not-raised", rule: "of what was read before the floor, this pod knows nothing",
+		file: guardFile, old: "\tg.table.raise(tick)\n", new: "",
+		pkg: "local", run: "^TestRaisedFloor$",
+	},
+	{
+		name: "names-tick-ignored", rule: "a name in the table with a tick above the entry's is death",
+		file: "local/table.go", old: `t.ticks[n.Text] > n.Tick`, new: `t.ticks[n.Text] > n.Tick && false`,
+		pkg: "local", run: "^TestInvalidatedEntriesAreDead$",
+	},
+	{
+		name: "names-floor-ignored", rule: "an entry below the floor is not valid by the pod's table",
+		file: "local/table.go", old: `if n.Tick < t.floor {`, new: `if n.Tick < t.floor && false {`,
+		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
+	},
+	{
+		name: "names-forgotten-silently", rule: "a name that leaves the full ring raises the floor",
+		file: "local/table.go", old: `t.floor = max(t.floor, old.tick)`, new: `_ = old`,
+		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
+	},
+	{
+		name: "names-lower-tick-kept", rule: "a late message does not lower the tick of a name",
+		file: "local/table.go", old: `if t.ticks[name] < tick {`, new: `if true {`,
+		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
+	},
+	{
+		name: "names-hot-name-forgotten", rule: "a name stays known while a later invalidation of it is in the ring",
+		file: "local/table.go", old: ` && t.ticks[old.name] == old.tick {`, new: ` {`,
+		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
+	},
+}

@@ -1,0 +1,250 @@
+package main
+
+const readFile = "tier/read.go"
+
+// late is why a number noted between reading L2 and the verdict does no harm.
+const late = "what was applied before the late number is known to the table when the verdict is taken, and what is applied after it moves a stripe"
+
+// readMutations are the rules of what an entry carries, and of reading L2 and the source.
+var readMutations = []mutation{
+	{
+		name: "read-number-after-l2", rule: "a read notes the pod's number before it touches L2",
+		file: readFile,
+		old:  "\tborn := c.guard.Number() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
+		new:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
+		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
+	},
+	{
+		name: "read-number-after-lease", rule: "a read notes the pod's number before the answer to a miss, which may be a value",
+		file: "tier/lease.go",
+		old:  "\t\tborn := c.guard.Number()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n",
+		new:  "\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tborn := c.guard.Number()\n",
+		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
+	},
+	{
+		name: "read-number-after-verdict", rule: "the number of an entry from L2 is from before the verdict on it",
+		file: "tier/l2.go", old: `local.NewEntry(sp.number, f.id, value, born, names)`, new: `local.NewEntry(sp.number, f.id, value, max(born, c.guard.Number()), names)`,
+		pkg: "tier", run: "^TestInvalidatedAfterTheVerdict$",
+	},
+	{
+		name: "read-number-after-load", rule: "a load notes the pod's number before it reads the source",
+		file: readFile,
+		old:  "\tborn := c.guard.Number()\n\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n",
+		new:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n\tborn := c.guard.Number()\n",
+		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
+	},
+	{
+		name: "read-tick-after-load", rule: "a load notes the highest tick heard before it reads the source",
+		file: readFile,
+		old:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n",
+		new:  "\tr := c.runLoader(ctx, f.load, f.id)\n\ttick = max(tick, c.guard.Heard())\n",
+		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
+	},
+	{
+		name: "name-of-key", rule: "an entry stands on its key",
+		file: "tier/space.go", old: `local.NewName(Key(sp.name, id), tick), `, new: ``,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Invalidate$",
+	},
+	{
+		name: "name-of-space", rule: "an entry stands on its space",
+		file: "tier/space.go", old: `, local.NewName(SpaceName(sp.name), tick))`, new: `)`,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Flush$",
+	},
+	{
+		name: "name-of-feed", rule: "an entry stands on the feed that covers its space",
+		file: "tier/space.go", old: `names = append(names, local.NewName(feedName+sp.strategy.feed, tick))`, new: ``,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Feed.Flush$",
+	},
+	{
+		name: "name-of-tag", rule: "an entry stands on each tag that its load recorded",
+		file: "tier/depend.go", old: `d.names[Tag(entity, id)] = struct{}{}`, new: ``,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^InvalidateTag$",
+	},
+	{
+		name: "name-of-entity", rule: "an entry stands on the entity of each of its tags",
+		file: "tier/depend.go", old: `d.names[Entity(entity)] = struct{}{}`, new: ``,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Entity$",
+	},
+	{
+		name: "tags-not-in-l2", rule: "a value in L2 carries its tags",
+		file: readFile,
+		old:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n",
+		new:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n\tenv.Names = nil\n",
+		pkg:  "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
+	},
+	{
+		name: "l2-schema-ignored", rule: "a value of another schema is a miss",
+		file: "tier/l2.go", old: `case env.Schema != sp.schema:`, new: `case false:`,
+		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
+	},
+	{
+		name: "l2-codec-ignored", rule: "a value of another codec is a miss",
+		file: "tier/l2.go", old: ` || env.Codec != remote.CodecName`, new: ``,
+		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
+	},
+	{
+		name: "l2-encryption-ignored", rule: "an encrypted value is a miss for a pod without its key",
+		file: "tier/l2.go", old: ` || env.KeyID != 0:`, new: `:`,
+		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
+	},
+	{
+		name: "l2-version-ignored", rule: "an envelope of another version is unreadable",
+		file: "remote/envelope.go", old: `b[1] != formatVersion || b[18] != 0`, new: `b[18] != 0`,
+		pkg: "remote", run: "^TestUnreadableEnvelopes$",
+	},
+	{
+		name: "l2-expiry-ignored", rule: "an expired value is a miss, whether Redis has dropped it or not",
+		file: "tier/l2.go", old: `case !env.Hard.IsZero() && sp.life(env) <= 0, `, new: `case `,
+		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
+	},
+	{
+		name: "l2-immortal-in-ttl-space", rule: "a value without an expiry is a miss in a space with a TTL",
+		file: "tier/l2.go", old: `sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:`, new: `sp.life(env) <= 0:`,
+		pkg: "tier", run: "^TestLifeIsBoundedByTheSpace$",
+	},
+	{
+		name: "l2-life-unbounded", rule: "a value from L2 lives no longer than its space gives, whatever its writer's clock said",
+		file: "tier/l2.go", old: `left = min(left, sp.strategy.ttl)`, new: `_ = left`,
+		pkg: "tier", run: "^TestLifeIsBoundedByTheSpace$",
+	},
+	{
+		name: "l1-expiry-ignored", rule: "an expired entry is not served from L1",
+		file: readFile, old: ` && now < e.Expires && `, new: ` && now < now+1 && `,
+		pkg: "tier", run: "^TestTTL$",
+	},
+	{
+		name: "ttl-from-after-load-l1", rule: "a TTL counts from before the load, in L1",
+		file: readFile, old: `e.Expires = mono + ttl`, new: `e.Expires = c.now() + ttl + 0*mono`,
+		pkg: "tier", run: "^TestTTL$",
+	},
+	{
+		name: "ttl-from-after-load-l2", rule: "a TTL counts from before the load, in L2",
+		file: readFile, old: `env.Hard = began.Add(ttl)`, new: `env.Hard = time.Now().Add(ttl)`,
+		pkg: "tier", run: "^TestTTLCountsFromBeforeTheLoadInL2$",
+	},
+	{
+		name: "redis-error-is-an-error", rule: "a Redis that fails leads to the loader",
+		file: readFile,
+		old:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tif err != nil {\n\t\treturn c.loadAlone(ctx, f)\n",
+		new:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tif err != nil {\n\t\treturn fetched{err: err}\n",
+		pkg:  "tier", run: "^TestRedisRefusesFromTheStart$",
+	},
+	{
+		name: "lease-error-is-an-error", rule: "a lease that Redis does not answer leads to the loader",
+		file: "tier/lease.go",
+		old:  "\t\tcase err != nil:\n\t\t\treturn c.loadAlone(ctx, f)\n",
+		new:  "\t\tcase err != nil:\n\t\t\treturn fetched{err: err}\n",
+		pkg:  "tier", run: "^TestRedisFailsBetweenCalls$",
+	},
+	{
+		name: "judge-error-is-valid", rule: "a value that Redis's table was not asked about is not taken",
+		file: "tier/l2.go", old: "\treturn valid, err\n}\n\n// peekRemote", new: "\treturn valid || err != nil, nil\n}\n\n// peekRemote",
+		pkg: "tier", run: "^TestRedisFailsBetweenCalls$",
+	},
+}
+
+// shared is why two invalidations of L1 alone may share a tick.
+const shared = "a load that has heard the shared tick began after one of the two was applied, hence after the other's change was made"
+
+// invalidateMutations are the rules of an invalidation's steps.
+var invalidateMutations = []mutation{
+	{
+		name: "invalidate-seen-not-told", rule: "the counter is told the highest tick that the pod has heard",
+		file: "tier/invalidate.go", old: `c.remote.TakeTick(ctx, c.guard.Heard())`, new: `c.remote.TakeTick(ctx, 0)`,
+		pkg: "tier", run: "^TestTicksRiseAboveWhatAPodHeard$",
+	},
+	{
+		name: "invalidate-l2-not-deleted", rule: "an invalidation deletes its keys from L2",
+		file: "tier/invalidate.go", old: `c.remote.Delete(ctx, keys)`, new: `c.remote.Delete(ctx, nil)`,
+		pkg: "tier", run: "^TestL2ComesBeforeTheBroadcast$",
+	},
+	{
+		name: "invalidate-table-not-touched", rule: "an invalidation writes its names into Redis's table",
+		file: "tier/invalidate.go", old: `whole, err := c.remote.Touch(ctx, names, tick)`, new: `whole, err := true, error(nil)`,
+		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
+	},
+	{
+		name: "invalidate-broadcast-first", rule: "L2 comes before the broadcast",
+		file: "tier/invalidate.go",
+		old:  "\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n\tctx, cancel := c.remoteContext(ctx)\n\tdefer cancel()\n\treturn c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})\n",
+		new:  "\tctx, cancel := c.remoteContext(ctx)\n\tdefer cancel()\n\tif err := c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names}); err != nil {\n\t\treturn err\n\t}\n\treturn c.outdateRemote(ctx, names, tick)\n",
+		pkg:  "tier", run: "^TestL2ComesBeforeTheBroadcast$",
+	},
+	{
+		name: "invalidate-not-broadcast", rule: "an invalidation reaches every pod by the bus",
+		file: "tier/invalidate.go",
+		old:  "return c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})",
+		new:  "_ = bus.Invalidate\n\treturn ctx.Err()",
+		pkg:  "tier", run: "^TestPausedBetweenL2AndL1HearsAnotherPod$/^Invalidate$",
+	},
+	{
+		name: "invalidate-own-pod-waits", rule: "an acknowledged invalidation is applied in its own pod",
+		file: "tier/invalidate.go", old: "\tdefer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it\n", new: "",
+		pkg: "tier", run: "^TestNoStaleReadUnderLoad$/^redis$", count: 5,
+	},
+	{
+		name: "invalidate-error-not-applied", rule: "an invalidation that failed half-way is still applied in its own pod",
+		file: "tier/invalidate.go",
+		old:  "\tdefer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it\n\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n",
+		new:  "\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n\tdefer c.apply(names, tick)\n",
+		pkg:  "tier", run: "^TestFailedInvalidationIsAppliedHere$",
+	},
+	{
+		name: "invalidate-tick-shared", rule: "with L1 alone, two invalidations never share a tick",
+		file: "tier/invalidate.go",
+		old:  "\t\tc.apply(names, c.ticks.Add(1))", // what comes between widens the window
+		new:  "\t\ttick := c.guard.Heard() + 1\n\t\ttime.Sleep(time.Microsecond)\n\t\tc.apply(names, tick)",
+		pkg:  "tier", run: "^TestNoStaleReadUnderLoad$/^L1$", count: 20, survives: shared,
+	},
+	{
+		name: "invalidate-bucket-not-mended", rule: "a bucket found missing is made again",
+		file: "tier/invalidate.go", old: "\tif err == nil && !whole {\n", new: "\tif err == nil && !whole && false {\n",
+		pkg: "tier", run: "^TestMissingBucketIsMended$",
+	},
+}
+
+// flightMutations are the rules by which the callers of a pod share a load.
+var flightMutations = []mutation{
+	{
+		name: "flight-joiner-not-checked", rule: "a joiner who came after an invalidation does not take the value from before it",
+		file: readFile, old: `if f.entry.Verified() >= arrived || `, new: `if f.entry.Verified() >= arrived || true || `,
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$",
+	},
+	{
+		name: "flight-not-joined", rule: "callers of one key share a load",
+		file: "tier/flight.go", old: `case f != nil && !f.finished:`, new: `case false:`,
+		pkg: "tier", run: "^TestOneLoadForManyCallers$",
+	},
+	{
+		name: "flight-l1-not-looked-at", rule: "L1 is looked at again under the flights' lock",
+		file: "tier/flight.go", old: `if e := sp.local(id); e != nil {`, new: `if e := (*local.Entry)(nil); e != nil {`,
+		pkg: "tier", run: "^TestOneLoadForManyCallers$|^TestNobodyLoadsBetweenFlightAndL1$", count: 5,
+	},
+	{
+		name: "flight-leaves-early", rule: "a finished flight stays findable until L1 shows its entry",
+		file: "tier/flight.go", old: ` || !c.keeper.offer(keeperJob{flight: f}) {`, new: ` || !c.keeper.offer(keeperJob{flight: f}) || true {`,
+		pkg: "tier", run: "^TestNobodyLoadsBetweenFlightAndL1$",
+	},
+	{
+		name: "flight-keeper-does-not-wait", rule: "the keeper lets flights go when ristretto has caught up",
+		file: "tier/keeper.go", old: "\tk.cache.store.Wait()\n", new: "",
+		pkg: "tier", run: "^TestNobodyLoadsBetweenFlightAndL1$",
+	},
+	{
+		name: "flight-finished-not-checked", rule: "a finished flight's entry is judged like one in L1",
+		file: "tier/flight.go", old: `case f != nil && c.usable(f.entry):`, new: `case f != nil:`,
+		pkg: "tier", run: "^TestNoStaleReadUnderLoad$/^L1$", count: 20,
+	},
+	{
+		name: "flight-follows-first-caller", rule: "a load outlives the caller who started it",
+		file: "tier/flight.go", old: `context.WithCancel(context.WithoutCancel(ctx))`, new: `context.WithCancel(ctx)`,
+		pkg: "tier", run: "^TestLoadOutlivesItsFirstCaller$",
+	},
+	{
+		name: "flight-goexit-is-lost", rule: "a loader that calls runtime.Goexit gives an error",
+		file: "tier/load.go",
+		old:  "\t\tif !returned {\n\t\t\tr = loaded{err: &PanicError{Value: recover(), Stack: debug.Stack()}}\n\t\t}\n",
+		new:  "\t\tif p := recover(); p != nil {\n\t\t\tr = loaded{err: &PanicError{Value: p, Stack: debug.Stack()}}\n\t\t} else if !returned {\n\t\t\treturn\n\t\t}\n",
+		pkg:  "tier", run: "^TestPanicAndGoexitAreErrorsForAll$",
+	},
+}

@@ -1,0 +1,198 @@
+package main
+
+// tableMutations are the rules of the table of recent names in Redis.
+var tableMutations = []mutation{
+	{
+		name: "table-late-tick-wins", rule: "a bucket keeps the highest tick of a name (ZADD GT)",
+		file: "remote/lua/touch.lua", old: `'GT', ARGV[1], ARGV[i]`, new: `ARGV[1], ARGV[i]`,
+		pkg: "remote", run: "^TestTableJudges$",
+	},
+	{
+		name: "table-tick-ignored", rule: "a name in Redis's table with a tick above the value's is death",
+		file: "remote/table.go", old: ` && n.Tick >= tick`, new: ` && tick >= 0`,
+		pkg: "remote", run: "^TestTableJudges$",
+	},
+	{
+		name: "table-floor-ignored", rule: "a value below a bucket's floor is dead",
+		file: "remote/table.go", old: ` && n.Tick >= floor && `, new: ` && `,
+		pkg: "remote", run: "^TestTableJudges$",
+	},
+	{
+		name: "table-missing-floor-valid", rule: "a bucket without a floor kills what asks it",
+		file: "remote/table.go", old: `valid = valid && floor != 0 && `, new: `valid = valid && `,
+		pkg: "remote", run: "^TestMissingBucketIsDead$",
+	},
+	{
+		name: "table-stores-without-floor", rule: "an invalidation stores nothing in a bucket without a floor",
+		file: "remote/lua/touch.lua", old: `if not redis.call('ZSCORE', KEYS[1], 'floor') then`, new: `if false then`,
+		pkg: "remote", run: "^TestMissingBucketIsDead$",
+	},
+	{
+		name: "table-nonce-kept", rule: "an invalidation deletes the nonce of a bucket in the making",
+		file: "remote/lua/touch.lua", old: `redis.call('DEL', KEYS[1])`, new: ``,
+		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
+	},
+	{
+		name: "table-nonce-ignored", rule: "a bucket gets its floor only if the nonce still stands",
+		file: "remote/lua/bucket_end.lua", old: ` == 0 then return 0 end`, new: ` == 0 then end`,
+		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
+	},
+	{
+		name: "table-counter-read-first", rule: "the counter that becomes a floor is read after the nonce was written",
+		file: "remote/table.go",
+		old:  beginBuckets + readFloor,
+		new:  readFloor + beginBuckets,
+		pkg:  "remote", run: "^TestBucketIsMadeAroundAnInvalidation$",
+	},
+	{
+		name: "table-full-forgets-silently", rule: "a full bucket's floor rises to the names that go",
+		file: "remote/lua/touch.lua", old: `gone[#gone], 'floor')`, new: `gone[2], 'floor')`,
+		pkg: "remote", run: "^TestFullBucketRaisesItsFloor$",
+	},
+	{
+		name: "table-unbounded", rule: "a bucket has a bounded size",
+		file: "remote/lua/touch.lua", old: `if size > capacity then`, new: `if false then`,
+		pkg: "remote", run: "^TestFullBucketRaisesItsFloor$",
+	},
+}
+
+// tickMutations are the rules of the counter.
+var tickMutations = []mutation{
+	{
+		name: "tick-below-seen", rule: "a tick is above what the caller has seen",
+		file: "remote/lua/tick.lua", old: `last = math.max(last, now, seen) + 1`, new: `last = math.max(last, now) + 1`,
+		pkg: "remote", run: "^TestTicksRise$",
+	},
+	{
+		name: "tick-below-last", rule: "a tick is above the one before it",
+		file: "remote/lua/tick.lua", old: `last = math.max(last, now, seen) + 1`, new: `last = math.max(now, seen) + 1`,
+		pkg: "remote", run: "^TestTicksRise$",
+	},
+	{
+		name: "tick-below-clock", rule: "a tick is not below the server's clock",
+		file: "remote/lua/tick.lua", old: `last = math.max(last, now, seen) + 1`, new: `last = math.max(last, seen) + 1`,
+		pkg: "remote", run: "^TestTicksFollowTheClock$",
+	},
+	{
+		name: "tick-no-jump", rule: "a counter on another server, or none, jumps by more than a failover can lose",
+		file: "remote/lua/tick.lua", old: ` + jump end`, new: ` end`,
+		pkg: "remote", run: "^TestTicksJumpOnAnotherServer$",
+	},
+	{
+		name: "tick-server-not-compared", rule: "a counter that another server made is known by its run id",
+		file: "remote/lua/tick.lua", old: ` or had[2] ~= run`, new: ``,
+		pkg: "remote", run: "^TestTicksJumpOnAnotherServer$",
+	},
+	{
+		name: "tick-reading-takes", rule: "reading the counter gives out no tick",
+		file: "remote/lua/tick.lua", old: `if ARGV[2] == 'take' then last`, new: `if true then last`,
+		pkg: "remote", run: "^TestReadingGivesOutNothing$",
+	},
+}
+
+// leaseMutations are the rules of markers and fills.
+var leaseMutations = []mutation{
+	{
+		name: "fill-token-ignored", rule: "a fill stores only over the marker of its own load",
+		file: "remote/lua/fill.lua", old: ` or string.sub(current, 3, 18) ~= ARGV[1] then`, new: ` then`,
+		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
+	},
+	{
+		name: "fill-without-marker", rule: "a fill whose marker is gone stores nothing",
+		file: "remote/lua/fill.lua", old: `if not current or `, new: `if current and `,
+		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
+	},
+	{
+		name: "delete-keeps-marker", rule: "an invalidation takes the value or the marker away",
+		file: "remote/lease.go", old: `p.Unlink(ctx, s.entryKey(key))`, new: `p.Exists(ctx, s.entryKey(key))`,
+		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
+	},
+	{
+		name: "lease-granted-twice", rule: "a lease that another load holds is not granted",
+		file: "remote/lua/acquire.lua", old: `if kind == 'M' and left >= 0 and`, new: `if false and`,
+		pkg: "remote", run: "^TestLeaseIsGrantedOnce$",
+	},
+	{
+		name: "lease-never-expires", rule: "the marker of a dead holder expires",
+		file: "remote/lua/acquire.lua", old: `, 'PX', ARGV[2])`, new: `)`,
+		pkg: "remote", run: "^TestLeaseIsGrantedOnce$",
+	},
+	{
+		name: "lease-dead-not-compared", rule: "a dead value is replaced by comparing its token: a fresher one is returned",
+		file: "remote/lua/acquire.lua", old: `head == ARGV[3] then`, new: `ARGV[3] ~= '' then`,
+		pkg: "remote", run: "^TestDeadValueIsReplacedByItsHead$",
+	},
+	{
+		name: "lease-renewed-by-another", rule: "a renewal extends only its own marker",
+		file: "remote/lua/renew.lua", old: ` or string.sub(current, 3, 18) ~= ARGV[1] then`, new: ` then`,
+		pkg: "remote", run: "^TestRenewAndReleaseOnlyOnesOwn$",
+	},
+	{
+		name: "lease-released-by-another", rule: "a lease is given back only by its holder",
+		file: "remote/lua/release.lua", old: ` or string.sub(current, 3, 18) ~= ARGV[1] then`, new: ` then`,
+		pkg: "remote", run: "^TestRenewAndReleaseOnlyOnesOwn$",
+	},
+	{
+		name: "lease-waiters-forgotten", rule: "who is told to wait leaves a note for the fill",
+		file: "remote/lua/acquire.lua", old: `redis.call('SETRANGE', KEYS[1], 18, '1')`, new: ``,
+		pkg: "remote", run: "^TestFillTellsOfWaiters$",
+	},
+	{
+		name: "lease-tick-not-read", rule: "the last tick comes with a lease, before the source is read",
+		file: "remote/lease.go", old: `lease.Tick, err = parseTick(text)`, new: `_, err = parseTick(text)`,
+		pkg: "remote", run: "^TestAcquireReadsTheLastTick$",
+	},
+	{
+		name: "lease-token-per-client", rule: "a token names one load",
+		file: "tier/lease.go", old: `f.space.key(f.id), remote.NewToken()`, new: `f.space.key(f.id), remote.Token{1}`,
+		pkg: "tier", run: "^TestEachLoadHasItsOwnToken$",
+	},
+	{
+		name: "lease-not-given-back", rule: "a failed load gives its lease back at once",
+		file: "tier/lease.go", old: `from: tierSource, lease: held}
+	}
+	held.env`, new: `from: tierSource}
+	}
+	held.env`,
+		pkg: "tier", run: "^TestFailedLoadGivesTheLeaseBack$",
+	},
+	{
+		name: "lease-not-renewed", rule: "a load under way renews its lease",
+		file: "tier/lease.go", old: `stop := c.renew(ctx, held)`, new: `stop := func() {}`,
+		pkg: "tier", run: "^TestLeaseIsRenewed$", limit: 40 * second,
+	},
+	{
+		name: "lease-waiters-not-woken", rule: "waiters are woken by the fill, not by polling alone",
+		file: "tier/listen.go", old: `c.waiters.wake(m.Names...)`, new: ``,
+		pkg: "tier", run: "^TestFillWakesWaiters$",
+	},
+	{
+		name: "lease-fill-not-told", rule: "a fill for which another pod waits is broadcast",
+		file: "tier/lease.go", old: "\tif waiters {\n", new: "\tif waiters && false {\n",
+		pkg: "tier", run: "^TestFillWakesWaiters$",
+	},
+	{
+		name: "lease-dead-value-filled", rule: "a value whose names were invalidated during its load is not stored in L2",
+		file: "tier/lease.go", old: `if c.guard.Judge(got.entry.Names) == local.Dead {`, new: `if c.guard.Judge(got.entry.Names) == local.Dead && false {`,
+		pkg: "tier", run: "^TestDeadLoadIsNotStored$",
+	},
+}
+
+// Two steps of MakeTable.
+const (
+	beginBuckets = `	nonce := rand.Text()
+	err = s.pipelined(ctx, []*redis.Script{bucketBeginScript}, func(p redis.Pipeliner) {
+		for _, b := range missing {
+			bucketBeginScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("remote: begin %d buckets: %w", len(missing), err)
+	}
+`
+	readFloor = `	floor, err := s.LastTick(ctx, seen)
+	if err != nil {
+		return err
+	}
+`
+)

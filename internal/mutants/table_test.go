@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mutation whose text is gone proves nothing: who changes the code changes the table.
+func TestTableFitsTheCode(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, m := range mutations() {
+		if seen[m.name] {
+			t.Errorf("%s is there twice", m.name)
+		}
+		seen[m.name] = true
+		code, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(code), m.old); n != 1 {
+			t.Errorf("%s: its text occurs %d times in %s; want 1: %q", m.name, n, m.file, m.old)
+		}
+		if m.old == m.new || m.rule == "" || m.pkg == "" || m.run == "" {
+			t.Errorf("%s changes nothing, or has no rule or no test", m.name)
+		}
+	}
+}
+
+// The table in docs/mutants.md is what -list prints.
+func TestDocsHaveTheTable(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "mutants.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), table(mutations())) {
+		t.Error("docs/mutants.md does not have the table of `go run ./internal/mutants -list`: paste it there")
+	}
+}
+
+func TestChooseRefuses(t *testing.T) {
+	for _, pattern := range []string{"(", "no such mutation"} {
+		if _, err := choose(pattern); err == nil {
+			t.Errorf("%q: no error", pattern)
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	for out, want := range map[string]string{
+		"=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\n":                                                   "",
+		"=== RUN   TestA\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/redis (0.00s)\n    --- FAIL: TestA/b": "TestA/redis",
+		"=== RUN   TestA\n=== RUN   TestA/x\npanic: test timed out after 1s\n":                               "TestA/x (timeout)",
+		"=== RUN   TestA\nfatal error: all goroutines are asleep\n":                                          "TestA (panic)",
+	} {
+		got := ""
+		if failed := failures([]byte(out)); len(failed) > 0 {
+			got = innermost(failed)
+		}
+		if got != want {
+			t.Errorf("got %q; want %q of:\n%s", got, want, out)
+		}
+	}
+}
