@@ -66,6 +66,10 @@ fuzz: ## Each fuzz test for FUZZ_TIME
 		done; \
 	done
 
+.PHONY: mutants
+mutants: servers ## Take each rule of the protocol out; its test must notice
+	go run ./internal/mutants
+
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## Known vulnerabilities; asks vuln.go.dev
 	$(call each_module,$(GOVULNCHECK) ./...)
