@@ -77,7 +77,7 @@ func (e *BadNameError) Permanent() bool { return true }
 //	3 we: delete it from L2, too late
 func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []string) error {
 	if c.remote == nil {
-		c.apply(names, c.ticks.Add(1)) // not Heard()+1: two at once would share a tick, and the later one kill nothing
+		c.apply(names, c.ticks.Add(1))
 		c.countInvalidations(origin, names)
 		return nil
 	}
