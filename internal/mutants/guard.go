@@ -2,6 +2,9 @@ package main
 
 const guardFile = "local/guard.go"
 
+// pause lets other goroutines run between two steps that a rule orders, as the scheduler may: the window is a few nanoseconds.
+const pause = "\t{\n\t\tc := make(chan struct{})\n\t\tgo close(c)\n\t\t<-c\n\t}\n"
+
 // guardMutations are the rules of a pod's numbers, stripes and table of recent names.
 var guardMutations = []mutation{
 	{
@@ -18,14 +21,14 @@ var guardMutations = []mutation{
 		name: "guard-number-before-stripes", rule: "an applier stores the number after the stripes",
 		file: guardFile,
 		old:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.Hear(tick)",
-		new:  "\tg.number.Store(n)\n\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.Hear(tick)",
+		new:  "\tg.number.Store(n)\n" + pause + "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.Hear(tick)",
 		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
 	{
 		name: "guard-number-before-table", rule: "an applier stores the number after the table",
 		file: guardFile,
 		old:  "\tg.table.put(names, tick)\n\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n",
-		new:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.table.put(names, tick)\n",
+		new:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n" + pause + "\tg.table.put(names, tick)\n",
 		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
 	{
@@ -38,8 +41,8 @@ var guardMutations = []mutation{
 	{
 		name: "guard-number-read-late", rule: "a check reads the number before the stripes",
 		file: guardFile,
-		old:  "\te.verified.Store(n)\n", // what comes between widens the window
-		new:  "\tfor range 300 {\n\t\t_ = g.flushed.Load()\n\t}\n\te.verified.Store(g.number.Load())\n",
+		old:  "\te.verified.Store(n)\n",
+		new:  pause + "\te.verified.Store(g.number.Load())\n",
 
 		pkg: "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
@@ -52,7 +55,7 @@ var guardMutations = []mutation{
 		name: "guard-flush-after-number", rule: "a flush is stored before its number",
 		file: guardFile,
 		old:  "\tg.flushed.Store(n) // before number, as Guard says\n\tg.number.Store(n)\n",
-		new:  "\tg.number.Store(n)\n\tg.flushed.Store(n)\n",
+		new:  "\tg.number.Store(n)\n" + pause + "\tg.flushed.Store(n)\n",
 		pkg:  "local", run: "^TestFlushedMeansDead$", count: 10,
 	},
 	{

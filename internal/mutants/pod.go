@@ -70,7 +70,7 @@ var readMutations = []mutation{
 		file: readFile,
 		old:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n",
 		new:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n\tenv.Names = nil\n",
-		pkg:  "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
+		pkg:  "tier", run: "^TestMissedInvalidationIsFoundInTheTable$", count: 8,
 	},
 	{
 		name: "l2-schema-ignored", rule: "a value of another schema is a miss",
@@ -192,7 +192,7 @@ var invalidateMutations = []mutation{
 	{
 		name: "invalidate-tick-shared", rule: "with L1 alone, two invalidations never share a tick",
 		file: "tier/invalidate.go",
-		old:  "\t\tc.apply(names, c.ticks.Add(1))", // what comes between widens the window
+		old:  "\t\tc.apply(names, c.ticks.Add(1))", // the pause widens the window
 		new:  "\t\ttick := c.guard.Heard() + 1\n\t\ttime.Sleep(time.Microsecond)\n\t\tc.apply(names, tick)",
 		pkg:  "tier", run: "^TestNoStaleReadUnderLoad$/^L1$", count: 20, survives: shared,
 	},
