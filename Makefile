@@ -41,6 +41,7 @@ check: lint test ## What every commit passes: lint and test
 .PHONY: test
 test: servers ## All tests of all modules, with the race detector, on real servers
 	go test -race -timeout $(TEST_TIMEOUT) work
+	go test -count=1 -run '^TestHitCost$$' ./bench # the race detector distorts it
 
 .PHONY: servers
 servers: ## Install what the tests need: redis-server, PostgreSQL, a C compiler

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/remote"
@@ -191,15 +190,15 @@ type decoding struct{ N int }
 
 var whileDecoding atomic.Pointer[func()]
 
-func (d *decoding) DecodeMsgpack(dec *msgpack.Decoder) (err error) {
+func (d *decoding) UnmarshalBinary(b []byte) (err error) {
 	if run := whileDecoding.Swap(nil); run != nil {
 		(*run)()
 	}
-	d.N, err = dec.DecodeInt()
+	d.N, err = strconv.Atoi(string(b))
 	return err
 }
 
-func (d *decoding) EncodeMsgpack(enc *msgpack.Encoder) error { return enc.EncodeInt(int64(d.N)) }
+func (d *decoding) MarshalBinary() ([]byte, error) { return []byte(strconv.Itoa(d.N)), nil }
 
 // An invalidation between the verdict on a value from L2 and its way into L1 shows in the entry: its number was noted before.
 func TestInvalidatedAfterTheVerdict(t *testing.T) {
