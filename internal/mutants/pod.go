@@ -70,7 +70,7 @@ var readMutations = []mutation{
 		file: readFile,
 		old:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n",
 		new:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n\tenv.Names = nil\n",
-		pkg:  "tier", run: "^TestMissedInvalidationIsFoundInTheTable$", count: 8,
+		pkg:  "tier", run: "^TestPausedBetweenL2AndL1HearsAnotherPod$/^InvalidateTag$",
 	},
 	{
 		name: "l2-schema-ignored", rule: "a value of another schema is a miss",
