@@ -63,56 +63,34 @@ func TestOldLoaderReturnsAfterInvalidation(t *testing.T) {
 	})
 }
 
-// Two loads of one key in flight, on two pods; the older returns first, then last.
+// Two loads of one key in flight, on two pods; the older returns first, then last. After a tag's invalidation the older load
+// keeps its lease, and the newer one waits for it.
 func TestTwoLoadsInFlight(t *testing.T) {
-	for name, olderFirst := range map[string]bool{"older first": true, "older last": false} {
+	for name, order := range map[string][]int{"older first": {0, 1}, "older last": {1, 0}} {
 		t.Run(name, func(t *testing.T) {
 			inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
 				addr := servertest.StartRedis(t).Addr
 				src := &source{}
 				a, b := newPod(t, addr, src), newPod(t, addr, src)
 				heard(t, a, b)
-				var release [2]chan struct{}
-				for v := range release {
-					release[v] = make(chan struct{})
-				}
+				release := []chan struct{}{make(chan struct{}), make(chan struct{})}
 				src.onRead(func(_ string, version int) { <-release[version] })
-				var loads [2]sync.WaitGroup
-				loads[0].Go(func() { _, _ = a.Get(t.Context(), "k") })
+				var loads sync.WaitGroup
+				loads.Go(func() { _, _ = a.Get(t.Context(), "k") })
 				eventually(t, "the older load has read", func() bool { return src.count("k") == 1 })
 				src.write("k")
 				if err := invalidate(b, t.Context(), "k"); err != nil {
 					t.Fatal(err)
 				}
-				if name := t.Name(); testing.Verbose() {
-					t.Log(name)
-				}
 				heard(t, a, b)
-				loads[1].Go(func() { _, _ = b.GetWith(t.Context(), "k", src.load) })
-				order := []int{0, 1}
-				if !olderFirst {
-					order = []int{1, 0}
+				loads.Go(func() { b.want(t, "k", 1) })
+				eventually(t, "the newer load has read, or waits for the older", func() bool {
+					return src.count("k") == 2 || metric(t, b.cache, "tandem_coalesced_total", "fleet") == 1
+				})
+				for _, version := range order {
+					close(release[version])
 				}
-				byKey := src.count("k")
-				for _, v := range order {
-					if v == 1 { // a tag's invalidation leaves the older load its lease: the newer one waits for it
-						eventually(t, "the newer load has read", func() bool {
-							select {
-							case <-release[0]:
-							default:
-								if metric(t, b.cache, "tandem_coalesced_total", "fleet") > 0 {
-									return true
-								}
-							}
-							return src.count("k") > byKey || src.count("k") == 2
-						})
-					}
-					close(release[v])
-					if v == 0 {
-						loads[0].Wait()
-					}
-				}
-				loads[1].Wait()
+				loads.Wait()
 				noneStale(t, "k", 1, a, b)
 				a.want(t, "k", 1)
 				b.want(t, "k", 1)
@@ -121,58 +99,41 @@ func TestTwoLoadsInFlight(t *testing.T) {
 	}
 }
 
-// A value from L2 that is on its way to L1 when the invalidation is applied must not be stored as valid. A hook holds the
-// answer of the GET back, as a pause of the pod would.
+// A value from L2 that is on its way to L1 when the invalidation is applied, made here or heard from another pod, must not be
+// stored as valid. A hook holds the answer of the GET back, as a pause of the pod would.
 func TestPausedBetweenL2AndL1(t *testing.T) {
-	inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
-		addr := servertest.StartRedis(t).Addr
-		src := &source{}
-		hold := newHold("get", "shop:test:row:k")
-		a, b := newPodWith(t, addr, src, hold), newPod(t, addr, src)
-		b.want(t, "k", 0)
-		eventually(t, "L2 is filled", func() bool { return connect(t, addr).StrLen(t.Context(), "shop:test:row:k").Val() > 30 })
-		hold.arm()
-		paused := make(chan int)
-		go func() { v, _ := a.Get(t.Context(), "k"); paused <- v }()
-		hold.await(t) // the answer has come, the pod has not looked at it
-		src.write("k")
-		if err := invalidate(a, t.Context(), "k"); err != nil {
-			t.Fatal(err)
-		}
-		hold.release()
-		<-paused
-		noneStale(t, "k", 1, a)
-		a.want(t, "k", 1)
-		heard(t, b, a)
-		noneStale(t, "k", 1, a, b)
-		b.want(t, "k", 1)
-	})
-}
-
-// As before, but the invalidation comes from another pod, by the bus.
-func TestPausedBetweenL2AndL1HearsAnotherPod(t *testing.T) {
-	inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
-		addr := servertest.StartRedis(t).Addr
-		src := &source{}
-		hold := newHold("get", "shop:test:row:k")
-		a, b := newPodWith(t, addr, src, hold), newPod(t, addr, src)
-		b.want(t, "k", 0)
-		eventually(t, "L2 is filled", func() bool { return connect(t, addr).StrLen(t.Context(), "shop:test:row:k").Val() > 30 })
-		heard(t, a, b)
-		hold.arm()
-		paused := make(chan int)
-		go func() { v, _ := a.Get(t.Context(), "k"); paused <- v }()
-		hold.await(t)
-		src.write("k")
-		if err := invalidate(b, t.Context(), "k"); err != nil {
-			t.Fatal(err)
-		}
-		heard(t, a, b)
-		hold.release()
-		<-paused
-		noneStale(t, "k", 1, a, b)
-		a.want(t, "k", 1)
-	})
+	for name, own := range map[string]bool{"own": true, "heard": false} {
+		t.Run(name, func(t *testing.T) {
+			inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
+				addr := servertest.StartRedis(t).Addr
+				src := &source{}
+				hold := newHold("get", "shop:test:row:k")
+				a, b := newPodWith(t, addr, src, hold), newPod(t, addr, src)
+				b.want(t, "k", 0)
+				storedIn(t, connect(t, addr))
+				heard(t, a, b)
+				hold.arm()
+				paused := make(chan int)
+				go func() { v, _ := a.Get(t.Context(), "k"); paused <- v }()
+				hold.await(t) // the answer has come, the pod has not looked at it
+				src.write("k")
+				invalidator := b
+				if own {
+					invalidator = a
+				}
+				if err := invalidate(invalidator, t.Context(), "k"); err != nil {
+					t.Fatal(err)
+				}
+				heard(t, a, b)
+				heard(t, b, a)
+				hold.release()
+				<-paused
+				noneStale(t, "k", 1, a, b)
+				a.want(t, "k", 1)
+				b.want(t, "k", 1)
+			})
+		})
+	}
 }
 
 func TestBurstLeavesNoneBehindOnAnotherPod(t *testing.T) {
