@@ -24,10 +24,7 @@ const module = "github.com/tandem-cache/tandem"
 var allowed = map[string][]string{
 	"bus":   {redisClient, msgpack},
 	"local": {"github.com/dgraph-io/ristretto/v2", xxhash},
-	"remote": {
-		redisClient, msgpack, xxhash,
-		"golang.org/x/sync",
-	},
+	"remote": {redisClient, msgpack, xxhash},
 	"tier": {
 		"local", "remote", "bus",
 		redisClient,
@@ -40,7 +37,7 @@ var allowed = map[string][]string{
 		"github.com/jackc/pglogrepl",
 		"github.com/jackc/pgx/v5",
 	},
-	"internal/servertest": {redisClient},
+	"internal/servertest": {},
 }
 
 // allowedTests may be imported by the tests of every package besides, and so may
@@ -49,6 +46,7 @@ var allowedTests = []string{
 	"github.com/alicebob/miniredis/v2",
 	"github.com/google/go-cmp",
 	"go.uber.org/goleak",
+	redisClient,
 }
 
 // free are the directories of programs, which import what they like.
