@@ -22,8 +22,8 @@ const module = "github.com/tandem-cache/tandem"
 // without a row may import nothing else. The table is policy: changing it takes
 // a design note.
 var allowed = map[string][]string{
-	"bus":   {redisClient, msgpack},
-	"local": {"github.com/dgraph-io/ristretto/v2", xxhash},
+	"bus":    {redisClient, msgpack},
+	"local":  {"github.com/dgraph-io/ristretto/v2", xxhash},
 	"remote": {redisClient, msgpack, xxhash},
 	"tier": {
 		"local", "remote", "bus",
