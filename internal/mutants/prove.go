@@ -148,12 +148,12 @@ func (p *prover) try(ctx context.Context, t tree, m mutation) (end, detail strin
 	switch {
 	case err != nil:
 		return broken, err.Error()
+	case !r.ran:
+		return broken, fmt.Sprintf("there is no test %s in %s", m.run, m.pkg)
 	case m.survives != "" && len(r.failed) == 0:
 		return expected, m.survives
 	case m.survives != "":
 		return broken, innermost(r.failed) + " fails, though the table says that nothing does"
-	case !r.ran:
-		return survived, fmt.Sprintf("there is no test %s in %s", m.run, m.pkg)
 	case len(r.failed) == 0:
 		return survived, fmt.Sprintf("%s passed, run %d times", m.run, cmp.Or(m.count, 1))
 	}

@@ -32,6 +32,40 @@ func TestTableFitsTheCode(t *testing.T) {
 	}
 }
 
+// A test that was renamed notices nothing any more.
+func TestTestsExist(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range packages(mutations()) {
+		files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code strings.Builder
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(b)
+		}
+		for _, m := range mutations() {
+			if m.pkg != pkg {
+				continue
+			}
+			for test := range strings.SplitSeq(m.run, "|") {
+				outer, _, _ := strings.Cut(test, "/")
+				name := strings.Trim(outer, "^$")
+				if !strings.Contains(code.String(), "\nfunc "+name+"(t *testing.T)") {
+					t.Errorf("%s: there is no %s in %s", m.name, name, pkg)
+				}
+			}
+		}
+	}
+}
+
 // The table in docs/mutants.md is what -list prints.
 func TestDocsHaveTheTable(t *testing.T) {
 	root, err := moduleRoot()
