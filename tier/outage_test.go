@@ -3,7 +3,6 @@ package tier_test
 import (
 	"context"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -161,22 +160,15 @@ func TestLostSubscriptionFlushesL1(t *testing.T) {
 
 // An invalidation that a pod never heard is found in Redis's table when the pod reads L2.
 func TestMissedInvalidationIsFoundInTheTable(t *testing.T) {
-	server := servertest.StartRedis(t)
-	src := &source{}
-	a := newPod(t, server.Addr, src)
-	a.want(t, "k", 0)
-	client := connect(t, server.Addr)
-	var old string
-	eventually(t, "L2 is filled", func() bool {
-		old = client.Get(t.Context(), "shop:test:row:k").Val()
-		return strings.HasPrefix(old, "V")
-	})
-	v := src.write("k")
-	for name, invalidate := range map[string]func() error{
-		"Invalidate":    func() error { return a.Invalidate(t.Context(), "k") },
-		"InvalidateTag": func() error { return a.cache.InvalidateTag(t.Context(), "row", "k") },
-	} {
-		if err := invalidate(); err != nil {
+	inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
+		server := servertest.StartRedis(t)
+		src := &source{}
+		a := newPod(t, server.Addr, src)
+		a.want(t, "k", 0)
+		client := connect(t, server.Addr)
+		old := storedIn(t, client)
+		v := src.write("k")
+		if err := invalidate(a, t.Context(), "k"); err != nil {
 			t.Fatal(err)
 		}
 		if err := client.Set(t.Context(), "shop:test:row:k", old, 0).Err(); err != nil { // as a slow fill would have
@@ -184,10 +176,10 @@ func TestMissedInvalidationIsFoundInTheTable(t *testing.T) {
 		}
 		late := newPod(t, server.Addr, src) // heard nothing of it
 		if got, ok := late.Peek(t.Context(), "k"); ok && got != v {
-			t.Errorf("%s: a new pod found version %d in L2; want %d or nothing", name, got, v)
+			t.Errorf("a new pod found version %d in L2; want %d or nothing", got, v)
 		}
 		late.want(t, "k", v)
-	}
+	})
 }
 
 func TestFlushedRedisIsMended(t *testing.T) {
