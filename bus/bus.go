@@ -30,8 +30,9 @@ type Handler interface {
 	// Resync says that messages before now may be missing: the subscription is new, or there was a gap. An error makes
 	// the bus start over with Down and a new subscription.
 	Resync(ctx context.Context) error
-	// Handle is called for each message.
-	Handle(m Message)
+	// Handle is called for each message. An error says that it means nothing to this receiver, who is of another version
+	// perhaps: if the message was numbered, Resync follows.
+	Handle(m Message) error
 	// Down says that nothing will be heard until the next Resync.
 	Down()
 }

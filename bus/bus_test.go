@@ -47,8 +47,15 @@ func (r *recorder) Resync(context.Context) error {
 	r.fail = nil
 	return err
 }
-func (r *recorder) Handle(m bus.Message) { r.note(fmt.Sprint(m.Names, m.Tick)) }
-func (r *recorder) Down()                { r.note("down") }
+
+func (r *recorder) Handle(m bus.Message) error {
+	if m.Origin == "another version" {
+		return errors.New("not understood")
+	}
+	r.note(fmt.Sprint(m.Names, m.Tick))
+	return nil
+}
+func (r *recorder) Down() { r.note("down") }
 
 // await waits until the events end with want.
 func (r *recorder) await(t *testing.T, want ...string) {
@@ -198,6 +205,26 @@ func TestUnreadableMessageIsAGap(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A numbered message that its receiver does not understand is a gap; a notice of the sort is nothing.
+func TestMessageNotUnderstoodIsAGap(t *testing.T) {
+	onEach(t, func(t *testing.T, addr string) {
+		b, r := open(t, addr)
+		r.await(t, "resync")
+		odd := bus.Message{Kind: bus.Invalidate, Origin: "another version"}
+		if err := b.Notify(t.Context(), odd); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, b, 1)
+		r.await(t, "resync", "[k] 1")
+		if err := b.Publish(t.Context(), odd); err != nil {
+			t.Fatal(err)
+		}
+		r.await(t, "[k] 1", "resync")
+		publish(t, b, 2)
+		r.await(t, "resync", "[k] 2")
 	})
 }
 

@@ -137,7 +137,11 @@ func (r *receiver) message(ctx context.Context, raw []byte) error {
 		r.bus.cfg.Logger.Warn("bus: message lost", "cache", r.bus.cfg.Name, "error", err)
 		return r.bus.cfg.Handler.Resync(ctx)
 	}
-	r.bus.cfg.Handler.Handle(m)
+	err = r.bus.cfg.Handler.Handle(m)
+	if err != nil && f.n != 0 {
+		r.bus.cfg.Logger.Warn("bus: message not understood", "cache", r.bus.cfg.Name, "error", err)
+		return r.bus.cfg.Handler.Resync(ctx)
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"hash/maphash"
+	"sync/atomic"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -17,6 +18,8 @@ const entryOverhead = 224
 type Store struct {
 	cache *ristretto.Cache[uint64, *Entry]
 	seeds [2]maphash.Seed // secret, so that nobody can choose identifiers that collide
+
+	closed atomic.Bool
 }
 
 // NewStore returns a store for entries of maxCost bytes in all.
@@ -36,7 +39,17 @@ func NewStore(maxCost int64) (*Store, error) {
 
 // Get returns the entry of id in space, or nil. Identifiers are told apart by two independent hashes of 64 bits, as ristretto
 // does: comparing the identifier itself would wait for memory once more.
-func (s *Store) Get(space uint32, id string) *Entry {
+//
+// Ristretto's Close panics in a Get that runs beside it: that Get finds nothing, and later ones don't reach it.
+func (s *Store) Get(space uint32, id string) (found *Entry) {
+	if s.closed.Load() {
+		return nil
+	}
+	defer func() {
+		if s.closed.Load() {
+			_ = recover()
+		}
+	}()
 	e, ok := s.cache.Get(s.hash(space, id))
 	if !ok || e.sum != s.sum(space, id) {
 		return nil
@@ -57,7 +70,10 @@ func (s *Store) Delete(space uint32, id string) { s.cache.Del(s.hash(space, id))
 func (s *Store) Wait() { s.cache.Wait() }
 
 // Close frees the store. Get finds nothing afterwards.
-func (s *Store) Close() { s.cache.Close() }
+func (s *Store) Close() {
+	s.closed.Store(true)
+	s.cache.Close()
+}
 
 func (s *Store) hash(space uint32, id string) uint64 {
 	return maphash.String(s.seeds[0], id) ^ (uint64(space)+1)*0x9e3779b97f4a7c15

@@ -17,7 +17,7 @@ import (
 // returned that shares its connections but, as go-redis makes it, not its hooks. A *redis.ClusterClient has no such copy and
 // must be made with ContextTimeoutEnabled. The caller keeps client and closes it.
 func Bound(client redis.UniversalClient, timeout time.Duration) (redis.UniversalClient, error) {
-	if client == nil || reflect.ValueOf(client).IsNil() {
+	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("remote: the Redis client is a nil pointer")
 	}
 	switch c := client.(type) {

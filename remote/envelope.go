@@ -102,6 +102,9 @@ func Decode(b []byte) (*Envelope, error) {
 		LoadTime: time.Duration(binary.BigEndian.Uint32(b[59:])) * time.Microsecond,
 		Tick:     binary.BigEndian.Uint64(b[63:]),
 	}
+	if e.Tick > MaxTick {
+		return nil, fmt.Errorf("%w: tick %d", ErrUnreadable, e.Tick)
+	}
 	names, payload := int(binary.BigEndian.Uint16(b[71:])), uint64(binary.BigEndian.Uint32(b[73:]))
 	rest, err := e.decodeNames(b[fixedLen:], names)
 	if err != nil {
@@ -133,7 +136,11 @@ func (e *Envelope) decodeNames(b []byte, count int) (rest []byte, err error) {
 			return nil, fmt.Errorf("%w: broken tick of %q", ErrUnreadable, text)
 		}
 		b = b[n:]
-		e.Names = append(e.Names, Name{Text: text, Tick: e.Tick + uint64(delta)})
+		tick := e.Tick + uint64(delta)
+		if tick > MaxTick {
+			return nil, fmt.Errorf("%w: tick %d of %q", ErrUnreadable, tick, text)
+		}
+		e.Names = append(e.Names, Name{Text: text, Tick: tick})
 	}
 	return b, nil
 }

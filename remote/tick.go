@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -16,7 +17,8 @@ func (s *Store) TakeTick(ctx context.Context, seen uint64) (uint64, error) {
 	return s.tick(ctx, seen, "take")
 }
 
-// LastTick reads the last tick given out. After it, every new tick is above the answer.
+// LastTick reads the last tick given out, and raises the counter to seen where that is higher: another server, or one that lost
+// the counter, has begun below. After it, every new tick is above the answer.
 func (s *Store) LastTick(ctx context.Context, seen uint64) (uint64, error) {
 	return s.tick(ctx, seen, "read")
 }
@@ -29,10 +31,14 @@ func (s *Store) tick(ctx context.Context, seen uint64, mode string) (uint64, err
 	return parseTick(text)
 }
 
+// MaxTick is the highest tick: up to here Redis's numbers are exact. Ticks are microseconds of Unix time and somewhat ahead of
+// it; they reach this in the year 2255.
+const MaxTick = 1 << 53
+
 func parseTick(text string) (uint64, error) {
 	tick, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("remote: the counter holds %q: %w", text, err)
+	if err != nil || tick > MaxTick {
+		return 0, fmt.Errorf("remote: the counter holds %q: %w", text, cmp.Or(err, strconv.ErrRange))
 	}
 	return tick, nil
 }

@@ -369,8 +369,8 @@ func TestClose(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("a load under way ended with %v; want Canceled", err)
+		if err := <-ended; !errors.Is(err, tier.ErrClosed) {
+			t.Errorf("a load under way ended with %v; want ErrClosed", err)
 		}
 		for _, id := range []string{"a", "b"} {
 			if _, err := p.Get(t.Context(), id); !errors.Is(err, tier.ErrClosed) {

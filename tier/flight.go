@@ -14,7 +14,8 @@ type flight struct {
 	id    string
 	load  loader
 
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	hurry  chan struct{} // holds one request to load ahead of MaxLoads
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
@@ -52,6 +53,12 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	f = c.flights.byKey[key]
 	switch {
 	case f != nil && !f.finished:
+		if loading(ctx) { // the caller's own load may hold the place that the flight waits for
+			select {
+			case f.hurry <- struct{}{}:
+			default:
+			}
+		}
 		return nil, f, false, nil
 	case f != nil && c.usable(f.entry):
 		return f.entry, nil, false, nil
@@ -62,10 +69,10 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if ctx.Err() != nil { // nobody would wait for it
 		return nil, nil, false, context.Cause(ctx)
 	}
-	f = &flight{space: sp, id: id, load: load, done: make(chan struct{})}
+	f = &flight{space: sp, id: id, load: load, hurry: make(chan struct{}, 1), done: make(chan struct{})}
 	c.flights.byKey[key] = f
 	c.flying.Add(1) // under the lock: never after close
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	go c.fly(ctx, f)
 	return nil, f, true, nil
 }
@@ -84,7 +91,7 @@ func (c *Cache) landed(sp *space, id string) *local.Entry {
 // fly runs a flight. Callers are answered before L2 is filled: a slow Redis does not hold them.
 func (c *Cache) fly(ctx context.Context, f *flight) {
 	defer c.flying.Done()
-	defer f.cancel()
+	defer f.cancel(nil)
 	began := time.Now()
 	got := c.fetch(ctx, f)
 	f.space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
@@ -125,7 +132,7 @@ func (t *flights) close() {
 	defer t.mu.Unlock()
 	t.closed = true
 	for _, f := range t.byKey {
-		f.cancel()
+		f.cancel(ErrClosed)
 	}
 }
 

@@ -14,6 +14,8 @@ type keeper struct {
 	jobs  chan keeperJob // full: an entry is not stored, a delete not done
 	stop  chan struct{}
 	done  chan struct{}
+
+	set map[flightKey]struct{} // keys set since ristretto last caught up
 }
 
 // A keeperJob stores a flight's entry or, without one, deletes the entry of a key that was invalidated.
@@ -24,7 +26,7 @@ type keeperJob struct {
 }
 
 func newKeeper(c *Cache) *keeper {
-	k := &keeper{cache: c, jobs: make(chan keeperJob, keeperQueue), stop: make(chan struct{}), done: make(chan struct{})}
+	k := &keeper{cache: c, jobs: make(chan keeperJob, keeperQueue), stop: make(chan struct{}), done: make(chan struct{}), set: make(map[flightKey]struct{})}
 	go k.run()
 	return k
 }
@@ -68,18 +70,29 @@ func (k *keeper) batch(stored []*flight, job keeperJob) {
 	if len(stored) == 0 {
 		return
 	}
-	k.cache.store.Wait()
+	k.catchUp()
 	for _, f := range stored {
 		k.cache.flights.forget(f)
 	}
 	clear(stored) // hold no entry while idle
 }
 
+// catchUp waits until every Set is shown or dropped.
+func (k *keeper) catchUp() {
+	k.cache.store.Wait()
+	clear(k.set)
+}
+
 func (k *keeper) do(stored []*flight, job keeperJob) []*flight {
 	c := k.cache
-	if job.flight != nil {
-		c.store.Set(job.flight.entry)
-		return append(stored, job.flight)
+	if f := job.flight; f != nil {
+		key := flightKey{f.space.number, f.id}
+		if _, again := k.set[key]; again { // of two new sets in its queue ristretto drops the second, which is the fresh one
+			k.catchUp()
+		}
+		k.set[key] = struct{}{}
+		c.store.Set(f.entry)
+		return append(stored, f)
 	}
 	if e := c.store.Get(job.space, job.id); e != nil && c.guard.Check(e) == local.Dead {
 		c.store.Delete(job.space, job.id)

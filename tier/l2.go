@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +36,7 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 	e := local.NewEntry(sp.number, f.id, value, born, names)
 	e.Cost = entryCost(e, len(env.Payload))
 	if !env.Hard.IsZero() {
-		e.Expires = c.now() + sp.life(env)
+		e.Expires = expiry(c.now(), sp.life(env))
 	}
 	return e, nil
 }
@@ -74,11 +75,20 @@ func (sp *space) decodeValue(payload []byte) (value any, err error) {
 }
 
 // judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.
+//
+// Trust is read before the table. Read after it, a resync in between would have raised the floor that the table did not have:
+//
+//	1 pod: misses an invalidation while it is down
+//	2 resync: flushes
+//	3 reader: notes its number, gets the old value from L2, finds nothing in the table, whose floor is the old one
+//	4 resync: raises the floor, trusts
+//	5 reader: the pod is trusted, so the value is valid, and no stripe will ever move for it
 func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
+	trusted := c.isTrusted()
 	switch verdict := c.guard.Judge(names); {
 	case verdict == local.Dead:
 		return false, nil
-	case verdict == local.Valid && c.isTrusted():
+	case verdict == local.Valid && trusted:
 		return true, nil
 	}
 	asked := make([]remote.Name, len(names))
@@ -99,7 +109,7 @@ func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
 // peekRemote returns L2's entry of id if it is valid.
 func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	c := sp.cache
-	if c.remote == nil || checkID(id) != nil {
+	if c.remote == nil || checkID(id) != nil || !c.breaker.allow(c.now()) {
 		return nil
 	}
 	born := c.guard.Number()
@@ -114,22 +124,29 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	return e
 }
 
-func (c *Cache) remoteGet(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := c.remoteContext(ctx)
+func (c *Cache) remoteGet(caller context.Context, key string) ([]byte, error) {
+	ctx, cancel := c.remoteContext(caller)
 	defer cancel()
 	began := time.Now()
 	raw, err := c.remote.Get(ctx, key)
 	c.stats.remoteCall(opGet, began, err)
-	c.breaker.note(c.now(), err)
+	if caller.Err() == nil { // else it says nothing of Redis
+		c.breaker.note(c.now(), err)
+	}
 	return raw, err
 }
 
 func (c *Cache) remoteAcquire(ctx context.Context, key string, token remote.Token, dead []byte) (remote.Lease, error) {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
-	began := time.Now()
+	began, heard := time.Now(), c.guard.Heard()
 	answer, err := c.remote.Acquire(ctx, key, token, leaseLife, dead)
 	c.stats.remoteCall(opLease, began, err)
+	if err == nil && answer.Tick < heard {
+		// The counter was lost and made anew below what this pod has heard. A value filled with that would outlive the
+		// invalidations to come.
+		answer.Tick, err = c.remote.LastTick(ctx, heard)
+	}
 	if err == nil {
 		c.guard.Hear(answer.Tick)
 	}
@@ -145,24 +162,24 @@ func (c *Cache) remoteRenew(ctx context.Context, held *lease) (bool, error) {
 	return still, err
 }
 
-func (c *Cache) remoteFill(ctx context.Context, got fetched) (stored, waiters bool) {
-	life := got.lease.life
-	if life > 0 {
-		if life = time.Until(got.lease.env.Hard); life <= 0 {
-			return false, c.remoteRelease(ctx, got.lease)
+func (c *Cache) remoteFill(ctx context.Context, got fetched) (stored, waiters bool, err error) {
+	var life time.Duration
+	if hard := got.lease.env.Hard; !hard.IsZero() {
+		if life = time.Until(hard); life <= 0 {
+			return false, false, errors.New("tier: expired before it was stored")
 		}
 	}
 	value, err := got.lease.env.AppendTo(nil)
 	if err != nil {
 		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", got.lease.key, "error", err)
-		return false, c.remoteRelease(ctx, got.lease)
+		return false, false, err
 	}
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	began := time.Now()
 	stored, waiters, err = c.remote.Fill(ctx, got.lease.key, got.lease.token, value, life)
 	c.stats.remoteCall(opFill, began, err)
-	return stored, waiters
+	return stored, waiters, err
 }
 
 func (c *Cache) remoteRelease(ctx context.Context, held *lease) (waiters bool) {

@@ -24,7 +24,6 @@ type lease struct {
 	key   string
 	token remote.Token
 	env   *remote.Envelope // what to fill; nil gives the lease back
-	life  time.Duration    // of the value; 0: until invalidated
 }
 
 // fetchLeased asks for the lease and loads, or waits for who holds it. dead is the outdated value found at the key.
@@ -43,7 +42,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 		answer, err := c.remoteAcquire(ctx, key, token, dead)
 		switch {
 		case err != nil:
-			return c.loadAlone(ctx, f)
+			return c.loadLeased(ctx, f, token, 0) // it may have been granted: then others wait for this load
 		case answer.Granted:
 			return c.loadLeased(ctx, f, token, answer.Tick)
 		case answer.Busy:
@@ -84,7 +83,7 @@ func (c *Cache) loadLeased(ctx context.Context, f *flight, token remote.Token, t
 	if err != nil {
 		return fetched{err: err, from: tierSource, lease: held}
 	}
-	held.env, held.life = env, f.space.strategy.ttl
+	held.env = env
 	return fetched{entry: e, from: tierSource, lease: held}
 }
 
@@ -118,10 +117,13 @@ func (c *Cache) settle(ctx context.Context, got fetched) {
 	held := got.lease
 	waiters := false
 	if c.worthFilling(got) {
-		stored, waiting := c.remoteFill(ctx, got)
+		stored, waiting, err := c.remoteFill(ctx, got)
 		waiters = waiting
 		if !stored {
 			held.space.stats.refuse(reasonLease)
+		}
+		if err != nil { // give the marker back, lest others wait until it expires
+			waiters = c.remoteRelease(ctx, held)
 		}
 	} else {
 		waiters = c.remoteRelease(ctx, held)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-cache/tandem/bus"
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // A listener applies what the bus brings.
@@ -50,10 +51,13 @@ func (c *Cache) makeTable(ctx context.Context) error {
 func (l listener) Down() { l.cache.distrust() }
 
 // Handle applies one message.
-func (l listener) Handle(m bus.Message) {
+func (l listener) Handle(m bus.Message) error {
 	c := l.cache
 	switch m.Kind {
 	case bus.Invalidate:
+		if err := checkInvalidation(m); err != nil {
+			return err
+		}
 		c.apply(m.Names, m.Tick)
 		c.countInvalidations(m.Origin, m.Names)
 	case bus.Filled:
@@ -62,7 +66,23 @@ func (l listener) Handle(m bus.Message) {
 		if m.Status != nil {
 			c.hearFeed(*m.Status)
 		}
+	default:
+		return fmt.Errorf("tier: a message of kind %d", m.Kind)
 	}
+	return nil
+}
+
+// checkInvalidation refuses what no pod of this version sends.
+func checkInvalidation(m bus.Message) error {
+	if m.Tick > remote.MaxTick {
+		return fmt.Errorf("tier: an invalidation at tick %d", m.Tick)
+	}
+	for _, name := range m.Names {
+		if err := checkName(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A mender makes the buckets of Redis's table that were found missing: after a flush or an eviction.

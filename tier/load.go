@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -39,24 +40,50 @@ type loaded struct {
 	err   error
 }
 
-// runLoader runs load in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context goes on
-// alone; the cache's Close waits for it.
-func (c *Cache) runLoader(ctx context.Context, load loader, id string) loaded {
-	nested := loading(ctx)
-	if !nested { // a nested load has its outer load's place: waiting for another could wait for itself
-		if err := c.loads.Acquire(ctx, 1); err != nil {
-			return loaded{err: fmt.Errorf("waiting behind MaxLoads: %w", err)}
-		}
+// takePlace waits for one of MaxLoads' places. A load begun inside another load has that one's place: waiting for a further one
+// could wait for itself. So could a load that one inside another has joined; that one goes ahead.
+func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err error) {
+	if loading(ctx) {
+		return func() {}, nil
 	}
+	release = func() { c.loads.Release(1) }
+	if c.loads.TryAcquire(1) {
+		return release, nil
+	}
+	queue, leave := context.WithCancel(ctx)
+	var hurry sync.WaitGroup
+	hurry.Go(func() {
+		select {
+		case <-f.hurry:
+			leave()
+		case <-queue.Done():
+		}
+	})
+	err = c.loads.Acquire(queue, 1)
+	leave()
+	hurry.Wait()
+	switch {
+	case err == nil:
+		return release, nil
+	case ctx.Err() == nil:
+		return func() {}, nil
+	}
+	return nil, fmt.Errorf("waiting behind MaxLoads: %w", context.Cause(ctx))
+}
+
+// runLoader runs load in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context goes on
+// alone, and keeps its place; the cache's Close waits for it.
+func (c *Cache) runLoader(ctx context.Context, f *flight, release func()) loaded {
 	result := make(chan loaded, 1)
 	c.loaders.Go(func() {
-		if !nested {
-			defer c.loads.Release(1)
-		}
-		callLoader(ctx, load, id, result)
+		defer release()
+		callLoader(ctx, f.load, f.id, result)
 	})
 	select {
 	case r := <-result:
+		if r.err != nil && errors.Is(context.Cause(ctx), ErrClosed) {
+			r.err = ErrClosed // the loader knows only that its context ended
+		}
 		return r
 	case <-ctx.Done():
 		return loaded{err: context.Cause(ctx)}

@@ -118,15 +118,20 @@ func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 // loadSource runs the loader and makes what it gave an entry, and an envelope unless the value can't be encoded.
 //
 // The number and the tick are noted before the source is read, and the time too: what happens during the load counts as after.
+// They are noted after the wait for a place: what happened during it is no reason to call the value dead.
 func (c *Cache) loadSource(ctx context.Context, f *flight, token remote.Token, tick uint64) (*local.Entry, *remote.Envelope, error) {
 	sp := f.space
-	ctx, cancel := context.WithTimeout(ctx, sp.loadTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, sp.loadTimeout, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
 	defer cancel()
+	release, err := c.takePlace(ctx, f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tier: load %q: %w", sp.key(f.id), err)
+	}
 	sp.stats.loads.Inc()
 	began, mono := time.Now(), c.now()
 	born := c.guard.Number()
 	tick = max(tick, c.guard.Heard())
-	r := c.runLoader(ctx, f.load, f.id)
+	r := c.runLoader(ctx, f, release)
 	sp.stats.loaded(time.Since(began), r.err)
 	if r.err != nil {
 		return nil, nil, fmt.Errorf("tier: load %q: %w", sp.key(f.id), r.err)
@@ -143,9 +148,8 @@ func (c *Cache) loadSource(ctx context.Context, f *flight, token remote.Token, t
 	if ttl := sp.strategy.ttl; ttl > 0 {
 		env.Hard = began.Add(ttl)
 		env.Soft = env.Hard
-		e.Expires = mono + ttl
+		e.Expires = expiry(mono, ttl)
 	}
-	var err error
 	if env.Payload, err = encode(r.value); err != nil {
 		sp.stats.refuse(reasonEncode)
 		c.cfg.Logger.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(f.id), "error", err)
@@ -154,6 +158,14 @@ func (c *Cache) loadSource(ctx context.Context, f *flight, token remote.Token, t
 	}
 	e.Cost = entryCost(e, len(env.Payload))
 	return e, env, nil
+}
+
+// expiry is the end of a life that begins at an instant of the cache's clock.
+func expiry(at, life time.Duration) time.Duration {
+	if life > local.NoExpiry-at {
+		return local.NoExpiry
+	}
+	return at + life
 }
 
 // entryCost is about what e takes in memory.

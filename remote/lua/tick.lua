@@ -9,7 +9,8 @@ local last, run = tonumber(had[1] or '0'), run_id()
 local moved = not had[1] or had[2] ~= run
 if moved then last = math.max(last, now, seen) + jump end
 if ARGV[2] == 'take' then last = math.max(last, now, seen) + 1 end
-if moved or ARGV[2] == 'take' then
+last = math.max(last, seen) -- also when read: what was seen elsewhere was given out before this counter was made
+if moved or ARGV[2] == 'take' or tonumber(had[1]) < seen then
   redis.call('HSET', KEYS[1], 'last', text(last), 'run', run)
 end
 return text(last)
