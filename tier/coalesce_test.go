@@ -204,6 +204,7 @@ func TestLoadHasItsOwnDeadline(t *testing.T) {
 		})
 		began := time.Now()
 		_, err := s.Get(t.Context(), "a")
+		wantError(t, err, "LoadTimeout of 1m0s")
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("got %v after %s; want DeadlineExceeded after a minute", err, time.Since(began))
 		}
@@ -346,6 +347,63 @@ func TestMaxLoads(t *testing.T) {
 		wg.Wait()
 		if most.Load() != 2 || time.Since(began) != 3*time.Second {
 			t.Errorf("%d at once, %s in all; want 2 at once and 3 s", most.Load(), time.Since(began))
+		}
+	})
+}
+
+// A load inside another that joins a load queued behind MaxLoads would wait for its own outer load's place.
+func TestNestedLoadDoesNotWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCache(t, tier.Config{MaxLoads: 1})
+		inner := newSpace(t, c, tier.SpaceConfig[int]{
+			Name: "a:inner", Strategy: tier.CDC("f"),
+			Load: func(context.Context, string) (int, error) { return 1, nil },
+		})
+		holds := make(chan struct{})
+		outer := newSpace(t, c, tier.SpaceConfig[int]{
+			Name: "a:outer", Strategy: tier.CDC("f"),
+			Load: func(ctx context.Context, _ string) (int, error) {
+				close(holds)
+				time.Sleep(time.Second) // meanwhile somebody else asks for inner, and queues
+				return inner.Get(ctx, "x")
+			},
+		})
+		go func() { <-holds; _, _ = inner.Get(t.Context(), "x") }()
+		began := time.Now()
+		if _, err := outer.Get(t.Context(), "y"); err != nil || time.Since(began) != time.Second {
+			t.Errorf("got %v after %s; want the value after a second", err, time.Since(began))
+		}
+	})
+}
+
+// A load that waited behind MaxLoads reads after what was invalidated meanwhile.
+func TestQueuedLoadIsNotDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{}
+		c := openCache(t, tier.Config{MaxLoads: 1})
+		s := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})
+		block := make(chan struct{})
+		other := newSpace(t, c, tier.SpaceConfig[int]{
+			Name: "test:other", Strategy: tier.CDC("feed"),
+			Load: func(context.Context, string) (int, error) { <-block; return 0, nil },
+		})
+		go func() { _, _ = other.Get(t.Context(), "x") }()
+		synctest.Wait()
+		got := make(chan int)
+		go func() { v, _ := s.Get(t.Context(), "k"); got <- v }()
+		synctest.Wait() // it queues
+		src.write("k")
+		if err := s.Invalidate(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		close(block)
+		if v := <-got; v != 1 {
+			t.Errorf("got version %d; want 1", v)
+		}
+		synctest.Wait()
+		_, _ = s.Get(t.Context(), "k")
+		if n := src.count("k"); n != 1 {
+			t.Errorf("%d loads; want 1: it read after the invalidation", n)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package tier_test
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a colon":       {tier.Config{Name: "a:b"}, []string{"Config.Name", "':'"}},
 		"a typed nil":   {tier.Config{Name: "a", Redis: (*redis.Client)(nil)}, []string{"Config.Redis", "nil", "L1 alone"}},
 		"several":       {tier.Config{L1Bytes: -1, RemoteTimeout: -1, MaxLoads: -1}, []string{"Config.Name", "L1Bytes", "RemoteTimeout", "MaxLoads"}},
+		"another type":  {tier.Config{Name: "a", Redis: struct{ redis.UniversalClient }{}}, []string{"Config.Redis", "not supported"}},
 		"cluster as is": {tier.Config{Name: "a", Redis: redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})}, []string{"ContextTimeoutEnabled"}},
 	} {
 		_, err := tier.Open(t.Context(), test.cfg)
@@ -113,6 +115,28 @@ func TestIDKeepsPartsApart(t *testing.T) {
 	if got := tier.ID("acc_001", "jp"); got != "acc_001:jp" {
 		t.Errorf("got %q; want acc_001:jp", got)
 	}
+}
+
+func TestEndlessTTL(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		cfg := tier.Config{}
+		if addr != "" {
+			cfg.Redis = connect(t, addr)
+		}
+		n := 0
+		s := newSpace(t, openCache(t, cfg), tier.SpaceConfig[int]{
+			Name: "a:b", Strategy: tier.TTL(math.MaxInt64),
+			Load: func(context.Context, string) (int, error) { n++; return 1, nil },
+		})
+		for range 3 {
+			if _, err := s.Get(t.Context(), "k"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d loads; want 1", n)
+		}
+	})
 }
 
 func TestSpacesDoNotMix(t *testing.T) {

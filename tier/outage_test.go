@@ -2,9 +2,13 @@ package tier_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/tier"
@@ -221,4 +225,103 @@ func TestMissingBucketIsMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the buckets are back", func() bool { return len(client.Keys(t.Context(), "shop:{names:*}").Val()) == 128 })
+}
+
+// A Peek whose caller has left says nothing of Redis: reads must not leave L2 out because of it.
+func TestCancelledPeeksDoNotHideL2(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	a, b := newPod(t, server.Addr, src), newPod(t, server.Addr, src)
+	b.want(t, "k", 0)
+	storedIn(t, connect(t, server.Addr))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 5 {
+		a.Peek(gone, "other")
+	}
+	a.want(t, "k", 0)
+	if n := src.count("k"); n != 1 {
+		t.Errorf("%d loads; want 1: L2 has it", n)
+	}
+}
+
+// A lease whose answer got lost, and a fill that failed, hold no other pod until the marker expires.
+func TestLostAnswersHoldNobody(t *testing.T) {
+	lease := func(cmds []redis.Cmder) bool {
+		return have(cmds, "eval", "shop:test:row:k") && have(cmds, "hget", "{tick}")
+	}
+	fill := func(cmds []redis.Cmder) bool {
+		return have(cmds, "eval", "shop:test:row:k") && !have(cmds, "hget", "{tick}")
+	}
+	for name, mine := range map[string]func([]redis.Cmder) bool{"the lease's": lease, "the fill's": fill} {
+		t.Run(name, func(t *testing.T) {
+			addr := servertest.StartRedis(t).Addr
+			src := &source{}
+			var lost atomic.Bool
+			hook := &watch{}
+			if name == "the lease's" {
+				hook.after = func(cmds []redis.Cmder) {
+					if mine(cmds) && lost.CompareAndSwap(false, true) {
+						for _, cmd := range cmds {
+							cmd.SetErr(context.DeadlineExceeded)
+						}
+					}
+				}
+			} else {
+				hook.before = func(cmds []redis.Cmder) error {
+					if mine(cmds) && lost.CompareAndSwap(false, true) {
+						return context.DeadlineExceeded
+					}
+					return nil
+				}
+			}
+			a, b := newPodWith(t, addr, src, hook), newPod(t, addr, src)
+			if _, err := a.Get(t.Context(), "warm"); err != nil { // the scripts are known from here on
+				t.Fatal(err)
+			}
+			a.want(t, "k", 0)
+			eventually(t, "the answer is lost", lost.Load)
+			began := time.Now()
+			b.want(t, "k", 0)
+			if took := time.Since(began); took > 1500*time.Millisecond {
+				t.Errorf("another pod waited for nobody, %s", took)
+			}
+		})
+	}
+}
+
+// A counter that was lost is made anew by a pod that has heard little: above what others have heard, or their values would outlive
+// the invalidations to come.
+func TestCounterMadeAnewIsAboveWhatPodsHaveHeard(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	client, src := connect(t, addr), &source{}
+	a := newPod(t, addr, src)
+	for i := range 2 { // two restarts that kept the data: the counter runs hours ahead
+		client.HSet(t.Context(), "shop:{tick}", "run", fmt.Sprint("another", i))
+		if err := a.Invalidate(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client.FlushAll(t.Context())
+	b := newPod(t, addr, src)
+	a.want(t, "early", 0) // before a has noticed
+	early := src.write("early")
+	if err := b.cache.InvalidateTag(t.Context(), "row", "early"); err != nil {
+		t.Fatal(err)
+	}
+	heard(t, a, b)
+	a.want(t, "k", 0)
+	b.want(t, "k", 0)
+	v := src.write("k")
+	if err := b.cache.InvalidateTag(t.Context(), "row", "k"); err != nil {
+		t.Fatal(err)
+	}
+	heard(t, a, b)
+	for i, p := range []pod{a, b, newPod(t, addr, src)} {
+		p.want(t, "k", v)
+		p.want(t, "early", early)
+		if t.Failed() {
+			t.Fatalf("pod %d", i)
+		}
+	}
 }
