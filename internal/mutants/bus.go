@@ -32,6 +32,11 @@ var busMutations = []mutation{
 		pkg:  "bus", run: "^TestUnreadableMessageIsAGap$", limit: 15 * second,
 	},
 	{
+		name: "bus-strange-message-dropped", rule: "a numbered message that means nothing to its receiver is a gap",
+		file: listenFile, old: `if err != nil && f.n != 0 {`, new: `if err != nil && f.n != 0 && len(f.payload) < 0 {`,
+		pkg: "bus", run: "^TestMessageNotUnderstoodIsAGap$",
+	},
+	{
 		name: "bus-payload-lost-silently", rule: "a message that does not decode is a gap",
 		file: listenFile,
 		old:  "m, err := decode(f.payload)\n\tif err != nil {\n\t\tr.bus.cfg.Logger.Warn(\"bus: message lost\", \"cache\", r.bus.cfg.Name, \"error\", err)\n\t\treturn r.bus.cfg.Handler.Resync(ctx)",
@@ -92,12 +97,12 @@ var busMutations = []mutation{
 	},
 	{
 		name: "table-not-asked-untrusted", rule: "Redis decides on a value from L2 while the pod is not trusted",
-		file: "tier/l2.go", old: `case verdict == local.Valid && c.isTrusted():`, new: `case verdict == local.Valid:`,
+		file: "tier/l2.go", old: `case verdict == local.Valid && trusted:`, new: `case verdict == local.Valid && (trusted || true):`,
 		pkg: "tier", run: "^TestUntrustedPodAsksTheTable$",
 	},
 	{
 		name: "table-not-asked-below-floor", rule: "Redis decides on a value from L2 that is below the pod's floor",
-		file: "tier/l2.go", old: `case verdict == local.Valid && c.isTrusted():`, new: `case c.isTrusted():`,
+		file: "tier/l2.go", old: `case verdict == local.Valid && trusted:`, new: `case trusted:`,
 		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
 	},
 	{

@@ -29,15 +29,15 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-load", rule: "a load notes the pod's number before it reads the source",
 		file: readFile,
-		old:  "\tborn := c.guard.Number()\n\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n",
-		new:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n\tborn := c.guard.Number()\n",
+		old:  "\tborn := c.guard.Number()\n\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
+		new:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
 	},
 	{
 		name: "read-tick-after-load", rule: "a load notes the highest tick heard before it reads the source",
 		file: readFile,
-		old:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f.load, f.id)\n",
-		new:  "\tr := c.runLoader(ctx, f.load, f.id)\n\ttick = max(tick, c.guard.Heard())\n",
+		old:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
+		new:  "\tr := c.runLoader(ctx, f, release)\n\ttick = max(tick, c.guard.Heard())\n",
 		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
 	},
 	{
@@ -114,7 +114,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "ttl-from-after-load-l1", rule: "a TTL counts from before the load, in L1",
-		file: readFile, old: `e.Expires = mono + ttl`, new: `e.Expires = c.now() + ttl + 0*mono`,
+		file: readFile, old: `e.Expires = expiry(mono, ttl)`, new: `e.Expires = expiry(c.now()+0*mono, ttl)`,
 		pkg: "tier", run: "^TestTTL$",
 	},
 	{
@@ -132,9 +132,24 @@ var readMutations = []mutation{
 	{
 		name: "lease-error-is-an-error", rule: "a lease that Redis does not answer leads to the loader",
 		file: "tier/lease.go",
-		old:  "\t\tcase err != nil:\n\t\t\treturn c.loadAlone(ctx, f)\n",
+		old:  "\t\tcase err != nil:\n\t\t\treturn c.loadLeased(ctx, f, token, 0) // it may have been granted: then others wait for this load\n",
 		new:  "\t\tcase err != nil:\n\t\t\treturn fetched{err: err}\n",
 		pkg:  "tier", run: "^TestRedisFailsBetweenCalls$",
+	},
+	{
+		name: "lease-answer-lost", rule: "a lease that may have been granted is filled or given back by its load",
+		file: "tier/lease.go", old: `return c.loadLeased(ctx, f, token, 0) // it may`, new: `return c.loadAlone(ctx, f) // it may`,
+		pkg: "tier", run: "^TestLostAnswersHoldNobody$",
+	},
+	{
+		name: "lease-kept-after-failed-fill", rule: "a fill that failed gives the lease back",
+		file: "tier/lease.go", old: `if err != nil { // give the marker back`, new: `if err != nil && false { // give the marker back`,
+		pkg: "tier", run: "^TestLostAnswersHoldNobody$",
+	},
+	{
+		name: "lease-tick-below-heard", rule: "a load's tick is not above the counter: one that is lower than what was heard is raised first",
+		file: "tier/l2.go", old: `if err == nil && answer.Tick < heard {`, new: `if err == nil && answer.Tick < heard && false {`,
+		pkg: "tier", run: "^TestCounterMadeAnewIsAboveWhatPodsHaveHeard$",
 	},
 	{
 		name: "judge-error-is-valid", rule: "a value that Redis's table was not asked about is not taken",
@@ -237,8 +252,23 @@ var flightMutations = []mutation{
 	},
 	{
 		name: "flight-follows-first-caller", rule: "a load outlives the caller who started it",
-		file: "tier/flight.go", old: `context.WithCancel(context.WithoutCancel(ctx))`, new: `context.WithCancel(ctx)`,
+		file: "tier/flight.go", old: `context.WithCancelCause(context.WithoutCancel(ctx))`, new: `context.WithCancelCause(ctx)`,
 		pkg: "tier", run: "^TestLoadOutlivesItsFirstCaller$",
+	},
+	{
+		name: "flight-second-set-is-lost", rule: "L1 keeps the second of two quick fills of a key",
+		file: "tier/keeper.go", old: `k.set[key]; again {`, new: `k.set[key]; again && false {`,
+		pkg: "tier", run: "^TestSecondOfTwoQuickFillsIsKept$",
+	},
+	{
+		name: "flight-nested-waits", rule: "a load that one inside another waits for goes ahead of MaxLoads",
+		file: "tier/flight.go", old: `if loading(ctx) {`, new: `if false && loading(ctx) {`,
+		pkg: "tier", run: "^TestNestedLoadDoesNotWaitForItself$",
+	},
+	{
+		name: "flight-hits-beside-close", rule: "a hit may run beside Close",
+		file: "local/store.go", old: "\t\t\t_ = recover()\n", new: "",
+		pkg: "tier", run: "^TestHitsDuringClose$", count: 10,
 	},
 	{
 		name: "flight-goexit-is-lost", rule: "a loader that calls runtime.Goexit gives an error",
