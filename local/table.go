@@ -2,7 +2,7 @@ package local
 
 import "sync"
 
-// DefaultTableSize is how many invalidations a pod remembers by name: about 10 MB when full.
+// DefaultTableSize is how many invalidations a pod remembers by name: about 10 MB when full of short names.
 const DefaultTableSize = 1 << 16
 
 // table remembers the highest tick of each recently invalidated name. It is complete for every tick above its floor.

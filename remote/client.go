@@ -18,7 +18,7 @@ import (
 // must be made with ContextTimeoutEnabled. The caller keeps client and closes it.
 func Bound(client redis.UniversalClient, timeout time.Duration) (redis.UniversalClient, error) {
 	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errors.New("remote: the Redis client is a nil pointer")
+		return nil, errors.New("remote: the Redis client is a nil pointer (an interface without a client is L1 alone)")
 	}
 	switch c := client.(type) {
 	case *redis.Client:

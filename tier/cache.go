@@ -31,6 +31,7 @@ var ErrClosed = errors.New("tier: the cache is closed")
 // Config says what a cache needs. Only Name is required.
 type Config struct {
 	// Name separates caches that share a Redis: every key, channel and counter begins with it. Letters, digits, '_', '-', '.'.
+	// Channels know no database numbers: two caches in two databases of one Redis need two names.
 	Name string
 
 	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled.
@@ -73,7 +74,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Redis != nil {
 		bounded, err := remote.Bound(cfg.Redis, cfg.RemoteTimeout)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Config.Redis: %w (leave it nil for L1 alone)", err))
+			errs = append(errs, fmt.Errorf("Config.Redis: %w", err))
 		}
 		cfg.Redis = bounded
 	}

@@ -49,7 +49,7 @@ func TestNewSpaceRefuses(t *testing.T) {
 		"a brace":               {config{Name: "a:{b}", Strategy: ttl}, []string{"a:{b}", "'{'"}},
 		"an empty name":         {config{Strategy: ttl}, []string{"domain:type"}},
 		"neither feed nor TTL":  {config{Name: "a:e"}, []string{"Strategy", "tier.CDC", "tier.TTL", "tier.Hybrid"}},
-		"an empty feed":         {config{Name: "a:e", Strategy: tier.CDC("")}, []string{"Strategy", "tier.CDC"}},
+		"an empty feed":         {config{Name: "a:e", Strategy: tier.Hybrid("", time.Second)}, []string{"Strategy", "feed's name is empty"}},
 		"a negative TTL":        {config{Name: "a:e", Strategy: tier.TTL(-1)}, []string{"TTL", "positive"}},
 		"a feed with a space":   {config{Name: "a:e", Strategy: tier.CDC("a b")}, []string{"feed", "a b"}},
 		"a negative load time":  {config{Name: "a:e", Strategy: ttl, LoadTimeout: -1}, []string{"LoadTimeout"}},

@@ -34,7 +34,8 @@
 //
 // # What it does not do
 //
-// It does not copy values: all readers of an entry share one, and nobody may change it. It does not cache errors. It cannot
+// It does not copy values: all readers of an entry share one, and nobody may change it. It keeps of them what msgpack does, see
+// [SpaceConfig]. It does not cache errors. It cannot
 // see a change that nobody invalidates: a feed does that, or a TTL bounds it. A value that was read from a replica behind the
 // primary may be older than the invalidation it followed.
 package tier

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ type Feed struct {
 // Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it.
 func (c *Cache) Feed(name string) (*Feed, error) {
 	if err := checkWord("feed", name); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tier: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

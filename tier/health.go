@@ -56,6 +56,14 @@ type Health struct {
 	L1        L1Health              `json:"l1"`
 	Feeds     map[string]FeedHealth `json:"feeds"`
 	Domains   []string              `json:"domains"`
+	Spaces    []SpaceHealth         `json:"spaces"`
+}
+
+// SpaceHealth names a space as its owner did.
+type SpaceHealth struct {
+	Name     string `json:"name"`
+	Bucket   string `json:"bucket"`   // in its domain's health
+	Strategy string `json:"strategy"` // as Strategy.String writes it
 }
 
 // RedisHealth says whether Redis answers.
@@ -91,7 +99,7 @@ func (c *Cache) Health(ctx context.Context) Health {
 		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Cache: c.cfg.Name,
 		Redis: c.redisHealth(ctx),
 		L1:    L1Health{Trusted: c.isTrusted(), Resyncs: c.stats.resyncs.Load()},
-		Feeds: map[string]FeedHealth{}, Domains: []string{},
+		Feeds: map[string]FeedHealth{}, Domains: []string{}, Spaces: []SpaceHealth{},
 	}
 	if h.Redis.Configured && !h.Redis.Connected {
 		h.Problems = append(h.Problems, "Redis does not answer: "+h.Redis.Error)
@@ -106,6 +114,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 	}
 	for _, d := range c.domains {
 		h.Domains = append(h.Domains, d.name)
+	}
+	for _, sp := range c.spaces {
+		h.Spaces = append(h.Spaces, SpaceHealth{Name: sp.name, Bucket: sp.bucket, Strategy: sp.strategy.String()})
 	}
 	c.mu.RUnlock()
 	slices.Sort(feeds)

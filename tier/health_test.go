@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/tier"
 )
@@ -87,6 +89,9 @@ func TestHealth(t *testing.T) {
 		return h
 	}
 	h := health(b)
+	if diff := cmp.Diff([]tier.SpaceHealth{{Name: "test:row", Bucket: "row", Strategy: "cdc(feed)"}}, h.Spaces); diff != "" {
+		t.Errorf("spaces (-want +got):\n%s", diff)
+	}
 	if h.Status != "degraded" || len(h.Problems) != 1 || !strings.Contains(h.Problems[0], "feed is silent") || !h.Redis.Connected || !h.L1.Trusted {
 		t.Errorf("before the feed was heard: got %+v; want it degraded by the feed alone", h)
 	}

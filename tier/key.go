@@ -23,8 +23,8 @@ func ID(parts ...string) string {
 	return b.String()
 }
 
-// Parts returns what was joined to id by [ID]: what a loader needs of an identifier of several parts. A '%' that ID did not write
-// is kept as it is.
+// Parts returns what was joined to id by [ID]: what a loader needs of an identifier of several parts. An identifier that ID did
+// not make is parted at its colons and unescaped just so.
 func Parts(id string) []string {
 	parts := strings.Split(id, ":")
 	for i, part := range parts {

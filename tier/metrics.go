@@ -1,6 +1,11 @@
 package tier
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // The metrics. Each carries the label cache; keys are never labels.
 var (
@@ -43,9 +48,10 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{name}, labels...)...)
 	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, sp := range c.spaces {
+	c.mu.RLock() // not while sending: the receiver may be slow
+	spaces, feeds := slices.Clone(c.spaces), maps.Clone(c.feeds)
+	c.mu.RUnlock()
+	for _, sp := range spaces {
 		sp.collect(count)
 		ch <- sp.stats.loadTime
 		ch <- sp.stats.readTime[tierL2]
@@ -65,7 +71,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	count(droppedDesc, c.stats.keeperFull.Load())
 	gauge(trustedDesc, number(c.isTrusted()))
 	gauge(flightsDesc, float64(c.flights.count()))
-	for feed, s := range c.feeds {
+	for feed, s := range feeds {
 		status, heard := s.last()
 		gauge(feedUpDesc, number(status.Connected && recent(heard)), feed)
 		gauge(feedLagDesc, status.Lag().Seconds(), feed)

@@ -16,18 +16,23 @@ import (
 const DefaultLoadTimeout = 10 * time.Second
 
 // SpaceConfig describes a space. Name and Strategy are required.
+//
+// Values of type V go to other pods, and through L2 back to this one, in msgpack: exported fields only, and what an interface
+// held comes back as a map, a slice or a number. A value that does not encode (a func, a channel) is returned and not cached,
+// with Redis or without; one that points to itself must not be cached.
 type SpaceConfig[V any] struct {
 	// Name reads domain:type, as in orders:account. Health groups spaces by domain. Unique in a cache.
 	Name string
 
-	// Bucket is the space's name in its domain's health and in metrics. Empty: the type.
+	// Bucket is the space's name in its domain's health. Empty: the type.
 	Bucket string
 
 	// Strategy says what keeps entries true: CDC, TTL or Hybrid.
 	Strategy Strategy
 
 	// Load reads one value from the source. It runs under a context of its own that outlives the caller's, keeps its values
-	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. nil: only GetWith loads.
+	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. It must not Get its own identifier, nor
+	// wait for Close: either waits for the load itself. nil: only GetWith loads.
 	Load func(ctx context.Context, id string) (V, error)
 
 	// LoadTimeout bounds a load, and before it the wait for another pod's. Zero: DefaultLoadTimeout.
@@ -131,7 +136,8 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (V, error) 
 	return v, nil
 }
 
-// Peek returns the value of id if L1 or L2 has a valid one. It never loads, stores or counts, and a Redis that fails has nothing.
+// Peek returns the value of id if L1 or L2 has a valid one. It never loads or stores, counts neither as hit nor as miss, and a
+// Redis that fails has nothing.
 func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
 	e := s.core.local(id)
 	if e == nil {
