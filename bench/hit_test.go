@@ -66,12 +66,12 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestHitCost holds the bar as the program does. A busy machine gets three attempts.
+// TestHitCost holds the bar as the program does. A busy machine gets five attempts: among many keys both wait for memory, and neighbours' use of it tells.
 func TestHitCost(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector multiplies what the two sides cost, each by its own: run go test without -race")
 	}
-	const attempts = 3
+	const attempts = 5
 	for _, keys := range []int{1, 1000, 100_000} {
 		for attempt := 1; ; attempt++ {
 			r := &hitReport{Bar: hitBar}
