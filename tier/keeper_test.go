@@ -39,7 +39,7 @@ func TestSecondOfTwoQuickFillsIsKept(t *testing.T) {
 
 // Ristretto's Close panics in a Get that runs beside it.
 func TestHitsDuringClose(t *testing.T) {
-	for range 60 {
+	for range 20 {
 		c, err := tier.Open(t.Context(), tier.Config{Name: "shop", Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
