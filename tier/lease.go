@@ -42,7 +42,11 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 		answer, err := c.remoteAcquire(ctx, key, token, dead)
 		switch {
 		case err != nil:
-			return c.loadLeased(ctx, f, token, 0) // it may have been granted: then others wait for this load
+			// The lease may have been granted: it is given back, lest others wait for it. It is not filled: the counter was
+			// not read, and may stand below what this pod has heard.
+			got := c.loadAlone(ctx, f)
+			got.lease = &lease{space: f.space, key: key, token: token}
+			return got
 		case answer.Granted:
 			return c.loadLeased(ctx, f, token, answer.Tick)
 		case answer.Busy:

@@ -282,6 +282,9 @@ func TestLostAnswersHoldNobody(t *testing.T) {
 			a.want(t, "k", 0)
 			eventually(t, "the answer is lost", lost.Load)
 			began := time.Now()
+			eventually(t, "the lease is given back, and nothing is filled: the counter was not read", func() bool {
+				return connect(t, addr).Exists(t.Context(), "shop:test:row:k").Val() == 0
+			})
 			b.want(t, "k", 0)
 			if took := time.Since(began); took > 1500*time.Millisecond {
 				t.Errorf("another pod waited for nobody, %s", took)

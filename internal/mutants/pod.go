@@ -132,13 +132,13 @@ var readMutations = []mutation{
 	{
 		name: "lease-error-is-an-error", rule: "a lease that Redis does not answer leads to the loader",
 		file: "tier/lease.go",
-		old:  "\t\tcase err != nil:\n\t\t\treturn c.loadLeased(ctx, f, token, 0) // it may have been granted: then others wait for this load\n",
-		new:  "\t\tcase err != nil:\n\t\t\treturn fetched{err: err}\n",
+		old:  "\t\t\tgot := c.loadAlone(ctx, f)\n",
+		new:  "\t\t\tgot := fetched{err: err}\n",
 		pkg:  "tier", run: "^TestRedisFailsBetweenCalls$",
 	},
 	{
-		name: "lease-answer-lost", rule: "a lease that may have been granted is filled or given back by its load",
-		file: "tier/lease.go", old: `return c.loadLeased(ctx, f, token, 0) // it may`, new: `return c.loadAlone(ctx, f) // it may`,
+		name: "lease-answer-lost", rule: "a lease that may have been granted is given back by its load",
+		file: "tier/lease.go", old: `got.lease = &lease{space: f.space, key: key, token: token}`, new: ``,
 		pkg: "tier", run: "^TestLostAnswersHoldNobody$",
 	},
 	{
