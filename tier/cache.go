@@ -23,7 +23,13 @@ const (
 	DefaultL1Bytes       = 64 << 20
 	DefaultRemoteTimeout = 100 * time.Millisecond
 	DefaultMaxLoads      = 1024
+	DefaultMaxStaleness  = 2 * time.Second
+	DefaultFeedLimit     = 30 * time.Second
+	DefaultFallbackTTL   = time.Minute
 )
+
+// MinMaxStaleness is the lowest Config.MaxStaleness: below, a pause of the garbage collector or the scheduler would cost L1.
+const MinMaxStaleness = 100 * time.Millisecond
 
 // ErrClosed is returned by a cache that was closed.
 var ErrClosed = errors.New("tier: the cache is closed")
@@ -49,6 +55,19 @@ type Config struct {
 	// inside another load does not count. Zero: DefaultMaxLoads.
 	MaxLoads int64
 
+	// MaxStaleness bounds how late this pod's L1 may notice an invalidation made elsewhere, whatever gets lost: every third of it
+	// the pod asks Redis for the number of the last broadcast, and L1 answers only while the last such proof is younger than
+	// MaxStaleness. Zero: DefaultMaxStaleness. At least MinMaxStaleness.
+	MaxStaleness time.Duration
+
+	// FeedLimit is how long a feed may go unheard, unconnected or behind before the spaces it covers fall back to FallbackTTL.
+	// Zero: DefaultFeedLimit.
+	FeedLimit time.Duration
+
+	// FallbackTTL is how old an entry of a space may be while the feed that covers it is silent: an older one is loaded again.
+	// Zero: DefaultFallbackTTL.
+	FallbackTTL time.Duration
+
 	// Logger hears what no caller can see: lost subscriptions, refused fills. nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -57,6 +76,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.L1Bytes = cmp.Or(cfg.L1Bytes, DefaultL1Bytes)
 	cfg.RemoteTimeout = cmp.Or(cfg.RemoteTimeout, DefaultRemoteTimeout)
 	cfg.MaxLoads = cmp.Or(cfg.MaxLoads, DefaultMaxLoads)
+	cfg.MaxStaleness = cmp.Or(cfg.MaxStaleness, DefaultMaxStaleness)
+	cfg.FeedLimit = cmp.Or(cfg.FeedLimit, DefaultFeedLimit)
+	cfg.FallbackTTL = cmp.Or(cfg.FallbackTTL, DefaultFallbackTTL)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	var errs []error
 	if err := checkWord("name", cfg.Name); err != nil {
@@ -67,6 +89,15 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.RemoteTimeout < 0 {
 		errs = append(errs, fmt.Errorf("Config.RemoteTimeout is %s: it must be positive", cfg.RemoteTimeout))
+	}
+	if cfg.MaxStaleness < MinMaxStaleness {
+		errs = append(errs, fmt.Errorf("Config.MaxStaleness is %s: at least %s", cfg.MaxStaleness, MinMaxStaleness))
+	}
+	if cfg.FeedLimit < 0 {
+		errs = append(errs, fmt.Errorf("Config.FeedLimit is %s: it must be positive", cfg.FeedLimit))
+	}
+	if cfg.FallbackTTL < 0 {
+		errs = append(errs, fmt.Errorf("Config.FallbackTTL is %s: it must be positive", cfg.FallbackTTL))
 	}
 	if cfg.MaxLoads < 0 {
 		errs = append(errs, fmt.Errorf("Config.MaxLoads is %d: it must be positive", cfg.MaxLoads))
