@@ -7,18 +7,18 @@
 //
 // # Promises
 //
-//   - Published messages are numbered without holes. A receiver that misses one is told, by Handler.Resync, before the next is
-//     handed over.
-//   - Between Down and the next Resync the receiver hears nothing; Resync is called after the subscription was confirmed, so
-//     that whatever is published later is heard or told missing.
-//   - Messages are handed over one at a time, in the order of their numbers within one subscription, some of them twice.
+//   - Published messages are numbered without holes and handed over in their order, each once, as long as the journal reaches
+//     back to the last one that the receiver had. Where it does not, the receiver is told, by Handler.Resync, before the next.
+//   - After Handler.Fresh(t), whatever was published before t was handed over or made good by a Resync. It is called every third
+//     of MaxStaleness while the journal can be read, also if pub/sub loses everything.
 //   - Publish returns nil only when the message is in the journal and was handed to Redis's pub/sub.
-//   - One goroutine a bus; Close waits for it.
+//   - A receiver that lags holds up nobody: its messages wait in a queue of its own, then in Redis, which cuts it off at its
+//     client-output-buffer-limit; then it reads the journal.
+//   - Two goroutines a bus; Close waits for them.
 //
 // # What it does not do
 //
-// Pub/sub may lose the last messages before a silence without a trace; the next message shows the gap. Notices are not
-// numbered: what rests on one needs a clock beside it.
+// Notices are not numbered, and lost to who does not listen: what rests on one needs a clock beside it.
 //
 // # Bytes
 //

@@ -5,27 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 const (
-	idle       = time.Second             // silence after which the connection is asked for a pong
-	maxSilence = 3                       // unanswered asks after which it is given up
+	probes     = 3                       // in each MaxStaleness; so many in a row without a word on the subscription end it
+	queue      = 256                     // messages received and not yet handled; full, Redis holds the rest
 	minBackoff = 50 * time.Millisecond   // before the first new subscription
 	maxBackoff = 1500 * time.Millisecond // before any further
 )
 
-// run owns the bus's goroutine: one subscription after another until ctx ends.
+// run owns the bus's goroutines: one subscription after another until ctx ends.
 func (b *Bus) run(ctx context.Context) {
 	defer close(b.done)
+	r := &receiver{bus: b}
 	backoff := minBackoff
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := b.listen(ctx)
-		b.cfg.Handler.Down()
+		err := b.listen(ctx, r)
 		if ctx.Err() != nil {
 			return
 		}
@@ -43,44 +43,63 @@ func (b *Bus) run(ctx context.Context) {
 
 // listen makes one subscription and hands over what it brings until it fails.
 //
-// PubSub's own reconnect is not used, nor its channel: both hide that messages were lost.
-func (b *Bus) listen(ctx context.Context) error {
+// PubSub's own reconnect is not used, nor its channel: both hide that messages were lost. The journal is read after the
+// subscription was confirmed: what is published later is heard.
+func (b *Bus) listen(ctx context.Context, r *receiver) error {
+	ctx, cancel := context.WithCancel(ctx)
 	sub := b.cfg.Client.Subscribe(ctx, b.key(""))
-	defer func() { _ = sub.Close() }()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer func() { _ = sub.Close() }() // ends the receive below
+	defer cancel()
 	unblock := context.AfterFunc(ctx, func() { _ = sub.Close() }) // a receive may not follow its context
 	defer unblock()
-	if err := confirmed(ctx, sub); err != nil {
+	if err := b.confirmed(ctx, sub); err != nil {
 		return err
 	}
-	r := receiver{bus: b}
-	if err := r.start(ctx); err != nil {
+	b.stats.subscriptions.Add(1)
+	heard, failed := make(chan any, queue), make(chan error, 1)
+	wg.Go(func() { failed <- receive(ctx, sub, heard) })
+	if err := r.catchUp(ctx); err != nil {
 		return err
 	}
-	silence := 0
+	return b.attend(ctx, r, sub, heard, failed)
+}
+
+// attend handles what comes and probes in between.
+func (b *Bus) attend(ctx context.Context, r *receiver, sub *redis.PubSub, heard <-chan any, failed <-chan error) error {
+	turn := time.NewTicker(b.cfg.MaxStaleness / probes)
+	defer turn.Stop()
+	last, silent := b.clock(), 0
 	for {
-		msg, err := sub.ReceiveTimeout(ctx, idle)
-		switch {
-		case isTimeout(err) && ctx.Err() == nil:
-			if silence++; silence > maxSilence {
-				return errors.New("bus: the connection is silent")
+		select {
+		case msg := <-heard:
+			silent = 0
+			if err := r.received(ctx, msg); err != nil {
+				return err
 			}
-			if err := sub.Ping(ctx); err != nil {
-				return fmt.Errorf("bus: ping: %w", err)
-			}
-			continue
-		case err != nil:
+		case err := <-failed:
 			return fmt.Errorf("bus: receive: %w", err)
-		}
-		silence = 0
-		if err := r.take(ctx, msg); err != nil {
-			return err
+		case <-turn.C:
+			now := b.clock()
+			if now.stalled(last, b.cfg.MaxStaleness/probes) {
+				b.cfg.Handler.Stalled()
+			}
+			last = now
+			r.try(r.catchUp(ctx))
+			if silent++; silent > probes {
+				return errors.New("bus: the subscription is silent")
+			}
+			if err := b.ping(ctx, sub); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // confirmed waits until Redis has confirmed the subscription: what is published from now on is heard or shows as a gap.
-func confirmed(ctx context.Context, sub *redis.PubSub) error {
-	msg, err := sub.ReceiveTimeout(ctx, maxSilence*idle)
+func (b *Bus) confirmed(ctx context.Context, sub *redis.PubSub) error {
+	msg, err := sub.ReceiveTimeout(ctx, max(b.cfg.MaxStaleness, maxBackoff))
 	if err != nil {
 		return fmt.Errorf("bus: subscribe: %w", err)
 	}
@@ -90,62 +109,37 @@ func confirmed(ctx context.Context, sub *redis.PubSub) error {
 	return nil
 }
 
-// A receiver knows how far one subscription has come.
-type receiver struct {
-	bus     *Bus
-	lineage string
-	n       uint64
-}
-
-// start notes where the journal stands, then lets the owner take its bearings. Messages that were published between the
-// confirmation and here come again, with numbers up to n, and are applied again.
-func (r *receiver) start(ctx context.Context) error {
-	head, err := r.bus.head(ctx)
-	if err != nil {
-		return err
-	}
-	r.lineage, r.n = head.lineage, head.n
-	return r.bus.cfg.Handler.Resync(ctx)
-}
-
-func (r *receiver) take(ctx context.Context, received any) error {
-	switch msg := received.(type) {
-	case *redis.Message:
-		return r.message(ctx, []byte(msg.Payload))
-	case *redis.Subscription: // the client subscribed anew behind our back
-		return errors.New("bus: the client reconnected")
-	}
-	return nil // a pong
-}
-
-func (r *receiver) message(ctx context.Context, raw []byte) error {
-	f, err := parseFrame(raw)
-	if err != nil { // of another version: whatever it said is lost to us
-		r.bus.cfg.Logger.Warn("bus: message lost", "cache", r.bus.cfg.Name, "error", err)
-		return r.bus.cfg.Handler.Resync(ctx)
-	}
-	if f.n != 0 && (f.lineage != r.lineage || f.n > r.n+1) {
-		r.bus.cfg.Logger.Warn("bus: gap", "cache", r.bus.cfg.Name, "from", r.n, "to", f.n, "same_lineage", f.lineage == r.lineage)
-		r.lineage, r.n = f.lineage, f.n
-		if err := r.bus.cfg.Handler.Resync(ctx); err != nil {
+// receive reads the subscription until it fails. A message waits here while the queue is full.
+func receive(ctx context.Context, sub *redis.PubSub, heard chan<- any) error {
+	for {
+		msg, err := sub.Receive(ctx)
+		if err != nil {
 			return err
 		}
+		select {
+		case heard <- msg:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	r.n = max(r.n, f.n)
-	m, err := decode(f.payload)
-	if err != nil {
-		r.bus.cfg.Logger.Warn("bus: message lost", "cache", r.bus.cfg.Name, "error", err)
-		return r.bus.cfg.Handler.Resync(ctx)
-	}
-	err = r.bus.cfg.Handler.Handle(m)
-	if err != nil && f.n != 0 {
-		r.bus.cfg.Logger.Warn("bus: message not understood", "cache", r.bus.cfg.Name, "error", err)
-		return r.bus.cfg.Handler.Resync(ctx)
+}
+
+// ping asks the subscription for a sign of life. Its answer says nothing of messages lost: that is the journal's.
+func (b *Bus) ping(ctx context.Context, sub *redis.PubSub) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.MaxStaleness/probes)
+	defer cancel()
+	if err := sub.Ping(ctx); err != nil {
+		return fmt.Errorf("bus: ping: %w", err)
 	}
 	return nil
 }
 
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
+func (r *receiver) received(ctx context.Context, received any) error {
+	switch msg := received.(type) {
+	case *redis.Message:
+		return r.take(ctx, []byte(msg.Payload))
+	case *redis.Subscription: // the client subscribed anew behind our back
+		return errors.New("bus: the client reconnected")
+	}
+	return nil // a pong
 }

@@ -3,7 +3,6 @@ package bus_test
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -59,8 +58,7 @@ func TestResyncFollowsTheSubscription(t *testing.T) {
 	})
 	t.Cleanup(func() { _ = client.Close() })
 	h := &orderly{recorder: newRecorder(), sent: &sent}
-	b := bus.Open(bus.Config{Client: client, Name: "shop", Handler: h, Logger: slog.New(slog.DiscardHandler)})
-	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	b := openFor(t, client, h)
 	h.await(t, "resync")
 	publish(t, b, 1)
 	h.await(t, "[k] 1")
@@ -78,7 +76,6 @@ func TestAnotherServerBeginsALineage(t *testing.T) {
 	client := connect(t, server.Addr)
 	kept := client.HGetAll(t.Context(), "shop:{bus}:head").Val()
 	server.Stop()
-	r.await(t, "down")
 	server.Start()                                                                  // another run_id, no data
 	if err := client.HSet(t.Context(), "shop:{bus}:head", kept).Err(); err != nil { // a replica that had the head
 		t.Fatal(err)

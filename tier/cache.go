@@ -119,7 +119,7 @@ type Cache struct {
 	start time.Time // zero of the monotonic clock
 
 	guard   *local.Guard
-	trusted atomic.Int64 // L1 may answer until this instant of the monotonic clock; 0: not now
+	trusted atomic.Int64 // L1 may answer until this instant of the cache's clock
 	store   *local.Store
 	keeper  *keeper
 	flights flights
@@ -171,12 +171,12 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.stats.init(cfg.Name)
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {
-		c.trust()
+		c.trusted.Store(int64(local.NoExpiry))
 		return c, nil
 	}
 	c.remote = remote.New(cfg.Redis, cfg.Name)
 	c.mender = newMender(c)
-	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, Logger: cfg.Logger})
+	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
 	c.awaitSync(ctx)
 	return c, nil
 }
@@ -221,8 +221,7 @@ func (c *Cache) shutdown() {
 // now is the cache's monotonic clock.
 func (c *Cache) now() time.Duration { return time.Since(c.start) }
 
-func (c *Cache) trust()          { c.trusted.Store(int64(local.NoExpiry)) }
-func (c *Cache) distrust()       { c.trusted.Store(0) }
+// isTrusted says whether everything acknowledged longer than MaxStaleness ago has been applied here.
 func (c *Cache) isTrusted() bool { return int64(c.now()) < c.trusted.Load() }
 
 // remoteContext bounds one call to Redis.

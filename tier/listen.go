@@ -14,13 +14,13 @@ type listener struct{ cache *Cache }
 
 // Resync starts L1 anew: what was broadcast before now may never have been heard.
 //
-// The order is: flush, read the counter, raise the floor, trust. Entries of before the flush are dead. Values from L2 with a
+// The order is: distrust, flush, read the counter, raise the floor; Fresh trusts. Entries of before the flush are dead. Values from L2 with a
 // tick below the floor are judged by Redis: an invalidation that this pod missed has a tick at or below the floor, since it was
 // taken before the counter was read.
 func (l listener) Resync(ctx context.Context) error {
 	c := l.cache
 	c.stats.resyncs.Add(1)
-	c.distrust()
+	c.trusted.Store(0)
 	c.guard.Flush()
 	tick, err := c.lastTick(ctx)
 	if err != nil {
@@ -30,10 +30,19 @@ func (l listener) Resync(ctx context.Context) error {
 	if err := c.makeTable(ctx); err != nil { // now, so that what the first pod loads is good for the second
 		c.mender.wake()
 	}
-	c.trust()
-	c.syncing.Do(func() { close(c.synced) })
 	return nil
 }
+
+// Fresh lets L1 answer for MaxStaleness from the moment up to which everything was heard. A pod that was paused, or cut off, finds
+// that time over by itself: nobody has to tell it.
+func (l listener) Fresh(asOf time.Time) {
+	c := l.cache
+	c.trusted.Store(int64(asOf.Add(c.cfg.MaxStaleness).Sub(c.start)))
+	c.syncing.Do(func() { close(c.synced) })
+}
+
+// Stalled stops L1 from answering until Fresh: the time that the clock has lost counts as well.
+func (l listener) Stalled() { l.cache.trusted.Store(0) }
 
 func (c *Cache) lastTick(ctx context.Context) (uint64, error) {
 	ctx, cancel := c.remoteContext(ctx)
@@ -46,9 +55,6 @@ func (c *Cache) makeTable(ctx context.Context) error {
 	defer cancel()
 	return c.remote.MakeTable(ctx, c.guard.Heard())
 }
-
-// Down stops L1 from answering: nobody would tell it of an invalidation.
-func (l listener) Down() { l.cache.distrust() }
 
 // Handle applies one message.
 func (l listener) Handle(m bus.Message) error {

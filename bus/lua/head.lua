@@ -1,7 +1,10 @@
 -- The head of the journal. KEYS: head {lineage, n, run}, journal. ARGV: a lineage to use where one is made.
--- The lineage is new where the head is lost or was made by another server: numbers given out there may have been lost.
-local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '' -- miniredis tells none
+-- The lineage is new where the head is lost or was made in another reign: numbers given out there may have been lost. A reign is
+-- a start of a server or a promotion: one that was demoted, forgot, and was promoted again keeps its run id.
+local server, replication, run = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication'), ''
+if type(server) == 'string' and type(replication) == 'string' then -- miniredis tells none
+  run = (string.match(server, 'run_id:(%x+)') or '') .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')
+end
 local head = redis.call('HMGET', KEYS[1], 'lineage', 'n', 'run')
 local lineage, n = head[1], tonumber(head[2] or '0')
 if not lineage or head[3] ~= run then

@@ -1,6 +1,7 @@
--- The identity of this server process; empty where the server has none to tell (miniredis).
+-- The identity of this server's reign; empty where the server has none to tell (miniredis). The run id is new with each
+-- start, the replication id with each promotion: a server that was demoted, forgot, and was promoted again keeps its run id.
 local function run_id()
-  local info = redis.pcall('INFO', 'server')
-  if type(info) ~= 'string' then return '' end
-  return string.match(info, 'run_id:(%x+)') or ''
+  local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+  if type(server) ~= 'string' or type(replication) ~= 'string' then return '' end
+  return (string.match(server, 'run_id:(%x+)') or '') .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')
 end

@@ -1,0 +1,131 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A receiver knows how far its pod has come in the journal. It outlives subscriptions and belongs to the bus's goroutine.
+//
+// Pub/sub is the fast way, the journal the sure one: what is missing between two messages, and what never came before a silence,
+// is read from the journal. Only where that does not reach back the owner starts anew.
+type receiver struct {
+	bus *Bus
+	at  place // the last message handed over; no lineage: everything may have been missed
+}
+
+// catchUp reads from the journal what the pod lacks and says how fresh it is then.
+//
+// The time is noted before the head is read: whatever was acknowledged by then has a number up to the head. Noted after, a
+// message published in between would be older than the proof that it was heard.
+func (r *receiver) catchUp(ctx context.Context) error {
+	for {
+		asOf := time.Now()
+		head, missing, err := r.bus.after(ctx, r.at)
+		if err != nil {
+			r.bus.stats.failedProbes.Add(1)
+			return err
+		}
+		if !r.follows(head, missing) {
+			if err := r.resync(ctx, head); err != nil {
+				return err
+			}
+		}
+		for _, f := range missing {
+			if f.n == r.at.n+1 { // else the journal has a hole, and the next round finds it
+				r.bus.stats.replayed.Add(1)
+				if err := r.hand(ctx, f); err != nil {
+					return err
+				}
+			}
+		}
+		if r.at.lineage == head.lineage && r.at.n >= head.n {
+			r.bus.cfg.Handler.Fresh(asOf)
+			return nil
+		}
+	}
+}
+
+// follows says whether the journal leads from where the receiver is to its head. A head behind the receiver is that of a server
+// which forgot.
+func (r *receiver) follows(head place, missing []frame) bool {
+	switch {
+	case head.lineage != r.at.lineage || head.n < r.at.n:
+		return false
+	case head.n == r.at.n:
+		return true
+	}
+	return len(missing) > 0 && missing[0].n == r.at.n+1
+}
+
+// resync starts anew at a place of the journal that was read before: what is published up to there the owner makes good.
+func (r *receiver) resync(ctx context.Context, to place) error {
+	r.bus.stats.resyncs.Add(1)
+	if r.at.lineage != "" {
+		r.bus.cfg.Logger.Warn("bus: messages were missed", "cache", r.bus.cfg.Name, "from", r.at.n, "to", to.n, "same_lineage", to.lineage == r.at.lineage)
+	}
+	r.at = place{} // until it has worked
+	if err := r.bus.cfg.Handler.Resync(ctx); err != nil {
+		return fmt.Errorf("bus: resync: %w", err)
+	}
+	r.at = to
+	return nil
+}
+
+// take handles what pub/sub brought. An error says that the subscription is of no use.
+func (r *receiver) take(ctx context.Context, raw []byte) error {
+	f, err := parseFrame(raw)
+	switch {
+	case err != nil: // if it was numbered, the journal has it, or the next number shows the gap
+		r.bus.cfg.Logger.Warn("bus: message ignored", "cache", r.bus.cfg.Name, "error", err)
+		return nil
+	case f.n == 0:
+		r.notice(f)
+		return nil
+	case f.lineage == r.at.lineage && f.n <= r.at.n: // the journal was faster, or Redis repeats itself
+		return nil
+	case f.lineage == r.at.lineage && f.n == r.at.n+1:
+		r.bus.stats.heard.Add(1)
+		r.try(r.hand(ctx, f))
+		return nil
+	}
+	r.bus.stats.gaps.Add(1)
+	r.try(r.catchUp(ctx))
+	if r.at.lineage != "" && f.lineage != r.at.lineage {
+		return fmt.Errorf("bus: the subscription brings lineage %s, the journal is %s: they are on two servers", f.lineage, r.at.lineage)
+	}
+	return nil
+}
+
+// hand gives a numbered message to the owner.
+func (r *receiver) hand(ctx context.Context, f frame) error {
+	r.at.n = f.n
+	m, err := decode(f.payload)
+	if err == nil {
+		err = r.bus.cfg.Handler.Handle(m)
+	}
+	if err == nil {
+		return nil
+	}
+	r.bus.cfg.Logger.Warn("bus: message not understood", "cache", r.bus.cfg.Name, "error", err)
+	return r.resync(ctx, r.at)
+}
+
+// notice gives an unnumbered message to the owner. Nothing rests on it.
+func (r *receiver) notice(f frame) {
+	m, err := decode(f.payload)
+	if err == nil {
+		err = r.bus.cfg.Handler.Handle(m)
+	}
+	if err != nil {
+		r.bus.cfg.Logger.Debug("bus: notice not understood", "cache", r.bus.cfg.Name, "error", err)
+	}
+}
+
+// try notes what went wrong; the next probe begins where this one ended.
+func (r *receiver) try(err error) {
+	if err != nil {
+		r.bus.cfg.Logger.Warn("bus: cannot catch up", "cache", r.bus.cfg.Name, "error", err)
+	}
+}
