@@ -47,14 +47,12 @@ func (b *Bus) run(ctx context.Context) {
 // subscription was confirmed: what is published later is heard.
 func (b *Bus) listen(ctx context.Context, r *receiver) error {
 	ctx, cancel := context.WithCancel(ctx)
-	sub := b.cfg.Client.Subscribe(ctx, b.key(""))
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	sub, err := b.subscribe(ctx)
 	defer func() { _ = sub.Close() }() // ends the receive below
 	defer cancel()
-	unblock := context.AfterFunc(ctx, func() { _ = sub.Close() }) // a receive may not follow its context
-	defer unblock()
-	if err := b.confirmed(ctx, sub); err != nil {
+	if err != nil {
 		return err
 	}
 	b.stats.subscriptions.Add(1)
@@ -73,6 +71,8 @@ func (b *Bus) attend(ctx context.Context, r *receiver, sub *redis.PubSub, heard 
 	last, silent := b.clock(), 0
 	for {
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case msg := <-heard:
 			silent = 0
 			if err := r.received(ctx, msg); err != nil {
@@ -97,16 +97,21 @@ func (b *Bus) attend(ctx context.Context, r *receiver, sub *redis.PubSub, heard 
 	}
 }
 
-// confirmed waits until Redis has confirmed the subscription: what is published from now on is heard or shows as a gap.
-func (b *Bus) confirmed(ctx context.Context, sub *redis.PubSub) error {
-	msg, err := sub.ReceiveTimeout(ctx, max(b.cfg.MaxStaleness, maxBackoff))
+// subscribe waits until Redis has confirmed the subscription: what is published from now on is heard or shows as a gap. The caller
+// closes it also after an error.
+func (b *Bus) subscribe(ctx context.Context) (*redis.PubSub, error) {
+	timeout := max(b.cfg.MaxStaleness, maxBackoff)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	sub := b.cfg.Client.Subscribe(ctx, b.key(""))
+	msg, err := sub.ReceiveTimeout(ctx, timeout)
 	if err != nil {
-		return fmt.Errorf("bus: subscribe: %w", err)
+		return sub, fmt.Errorf("bus: subscribe: %w", err)
 	}
 	if _, ok := msg.(*redis.Subscription); !ok {
-		return fmt.Errorf("bus: subscribe: answered by %T", msg)
+		return sub, fmt.Errorf("bus: subscribe: answered by %T", msg)
 	}
-	return nil
+	return sub, nil
 }
 
 // receive reads the subscription until it fails. A message waits here while the queue is full.

@@ -138,15 +138,14 @@ func TestRedisFreezesAndThaws(t *testing.T) {
 	p.want(t, "k", v)
 }
 
-// What was stored before the subscription was lost is not served after it is back: invalidations in between were not heard.
-func TestLostSubscriptionFlushesL1(t *testing.T) {
+// A lost subscription costs L1 nothing: what was missed comes from the journal.
+func TestLostSubscriptionKeepsL1(t *testing.T) {
 	server := servertest.StartRedis(t)
 	src := &source{}
 	a, b := newPod(t, server.Addr, src), newPod(t, server.Addr, src)
 	heard(t, a, b)
 	b.want(t, "k", 0)
-	b.want(t, "k", 0)
-	resyncs := b.cache.Health(t.Context()).L1.Resyncs
+	b.want(t, "other", 0)
 	admin := connect(t, server.Addr)
 	if err := admin.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
@@ -155,9 +154,45 @@ func TestLostSubscriptionFlushesL1(t *testing.T) {
 	if err := a.Invalidate(t.Context(), "k"); err != nil { // perhaps before b listens again
 		t.Fatal(err)
 	}
-	eventually(t, "the subscription is back", func() bool {
+	acknowledged := time.Now()
+	eventually(t, "b has heard", func() bool {
+		got, err := b.Get(t.Context(), "k")
+		return err == nil && got == v
+	})
+	if took := time.Since(acknowledged); took > tier.DefaultMaxStaleness {
+		t.Errorf("b was stale for %s", took)
+	}
+	hits := metric(t, b.cache, "tandem_hits_total", "l1")
+	b.want(t, "other", 0)
+	if metric(t, b.cache, "tandem_hits_total", "l1") != hits+1 {
+		t.Error("L1 has lost what was not invalidated")
+	}
+	if h := b.cache.Health(t.Context()); h.L1.Resyncs != 1 {
+		t.Errorf("%d resyncs; want the first alone", h.L1.Resyncs)
+	}
+}
+
+// What was stored before the journal was lost is not served: invalidations since may not have been heard.
+func TestLostJournalFlushesL1(t *testing.T) {
+	server := servertest.StartRedis(t)
+	src := &source{}
+	a, b := newPod(t, server.Addr, src), newPod(t, server.Addr, src)
+	heard(t, a, b)
+	b.want(t, "k", 0)
+	admin := connect(t, server.Addr)
+	if err := admin.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	v := src.write("k")
+	if err := a.Invalidate(t.Context(), "k"); err != nil { // before b listens again
+		t.Fatal(err)
+	}
+	if err := admin.Del(t.Context(), "shop:{bus}:head", "shop:{bus}:journal").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "b has started anew", func() bool {
 		h := b.cache.Health(t.Context())
-		return h.L1.Trusted && h.L1.Resyncs > resyncs
+		return h.L1.Trusted && h.L1.Resyncs == 2
 	})
 	b.want(t, "k", v)
 }

@@ -166,7 +166,7 @@ func TestUntrustedPodAsksTheTable(t *testing.T) {
 	old := storedIn(t, client)
 	heard(t, a, b)
 	armed.Store(true)
-	if err := client.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+	if err := client.Del(t.Context(), "shop:{bus}:head").Err(); err != nil {
 		t.Fatal(err)
 	}
 	defer close(release)
