@@ -304,9 +304,16 @@ func TestFrozenServerProvesNothing(t *testing.T) {
 func TestResyncIsTriedAgain(t *testing.T) {
 	r := newRecorder()
 	r.fail = errors.New("no counter")
-	openFor(t, connect(t, miniredis.RunT(t).Addr()), r)
+	b := openFor(t, connect(t, miniredis.RunT(t).Addr()), r)
 	r.await(t, "resync", "resync")
 	r.awaitFresh(t)
+	r.mu.Lock()
+	r.fail = errors.New("no counter")
+	r.mu.Unlock()
+	if err := b.Publish(t.Context(), bus.Message{Origin: "another version"}); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "resync", "resync", "resync", "resync")
 }
 
 func TestCloseWhileDown(t *testing.T) {

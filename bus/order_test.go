@@ -94,3 +94,23 @@ func TestAnotherServerBeginsALineage(t *testing.T) {
 		t.Errorf("the head is %v, it was %v; want another lineage", head, kept)
 	}
 }
+
+// A master that was demoted and promoted again has the run id that it had, and perhaps fewer messages.
+func TestPromotedServerBeginsALineage(t *testing.T) {
+	server := servertest.StartRedis(t)
+	b, r := open(t, server.Addr)
+	r.await(t, "resync")
+	publish(t, b, 1)
+	client := connect(t, server.Addr)
+	lineage := func() string { return client.HGet(t.Context(), "shop:{bus}:head", "lineage").Val() }
+	before := lineage()
+	for _, master := range [][2]string{{"127.0.0.1", "1"}, {"no", "one"}} {
+		if err := client.Do(t.Context(), "replicaof", master[0], master[1]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, b, 2)
+	if lineage() == before {
+		t.Error("the lineage is the one from before the promotion")
+	}
+}

@@ -48,15 +48,12 @@ func (r *receiver) catchUp(ctx context.Context) error {
 }
 
 // follows says whether the journal leads from where the receiver is to its head. A head behind the receiver is that of a server
-// which forgot.
+// which forgot, and leads nowhere.
 func (r *receiver) follows(head place, missing []frame) bool {
-	switch {
-	case head.lineage != r.at.lineage || head.n < r.at.n:
+	if head.lineage != r.at.lineage {
 		return false
-	case head.n == r.at.n:
-		return true
 	}
-	return len(missing) > 0 && missing[0].n == r.at.n+1
+	return head.n == r.at.n || len(missing) > 0 && missing[0].n == r.at.n+1
 }
 
 // resync starts anew at a place of the journal that was read before: what is published up to there the owner makes good.

@@ -100,3 +100,20 @@ func TestTicksJumpOnAnotherServer(t *testing.T) {
 		t.Errorf("read on another server that has the counter: %d, %v; want at least %d more than %d", got, err, jump, before)
 	}
 }
+
+// A master that was demoted and promoted again has the run id that it had, and perhaps a counter that lost ticks.
+func TestTicksJumpAfterAPromotion(t *testing.T) {
+	server := servertest.StartRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	s := remote.New(client, "shop")
+	before := take(t, s, 0)
+	for _, master := range [][2]string{{"127.0.0.1", "1"}, {"no", "one"}} {
+		if err := client.Do(t.Context(), "replicaof", master[0], master[1]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := take(t, s, 0); got < before+uint64(time.Hour.Microseconds()) {
+		t.Errorf("got %d after %d; want a jump", got, before)
+	}
+}

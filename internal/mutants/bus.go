@@ -3,21 +3,89 @@ package main
 import "time"
 
 const (
-	second     = time.Second
-	listenFile = "bus/listen.go"
+	second      = time.Second
+	listenFile  = "bus/listen.go"
+	receiveFile = "bus/receive.go"
 )
 
 // busMutations are the rules by which a pod knows that it has heard everything.
 var busMutations = []mutation{
 	{
-		name: "bus-gap-not-told", rule: "a hole in the numbers is told before the next message",
-		file: listenFile, old: `(f.lineage != r.lineage || f.n > r.n+1)`, new: `f.lineage != r.lineage`,
-		pkg: "bus", run: "^TestGapIsTold$",
+		name: "bus-gap-not-replayed", rule: "what is missing before a message is handed over first, from the journal",
+		file: receiveFile, old: `f.n == r.at.n+1:`, new: `f.n > r.at.n:`,
+		pkg: "bus", run: "^TestGapIsReplayed$",
 	},
 	{
-		name: "bus-lineage-not-told", rule: "another lineage is a gap",
-		file: listenFile, old: `(f.lineage != r.lineage || f.n > r.n+1)`, new: `f.n > r.n+1`,
-		pkg: "bus", run: "^TestNewLineageIsTold$",
+		name: "bus-head-not-read", rule: "the head of the journal shows what was lost before a silence",
+		file: listenFile, old: "\t\t\tr.try(r.catchUp(ctx))\n", new: "",
+		pkg: "bus", run: "^TestLostLastMessageIsReplayed$",
+	},
+	{
+		name: "bus-fresh-as-of-the-answer", rule: "a proof is as old as the question for the head",
+		file: receiveFile,
+		old:  "\t\tasOf := time.Now()\n\t\thead, missing, err := r.bus.after(ctx, r.at)\n",
+		new:  "\t\thead, missing, err := r.bus.after(ctx, r.at)\n\t\tasOf := time.Now()\n",
+		pkg:  "bus", run: "^TestFreshIsAsOldAsTheQuestion$",
+	},
+	{
+		name: "bus-fresh-before-the-replay", rule: "a pod is fresh when it has reached the head",
+		file: receiveFile, old: ` && r.at.n >= head.n {`, new: ` {`,
+		pkg: "bus", run: "^TestFreshFollowsTheWholeReplay$",
+	},
+	{
+		name: "bus-journal-too-short", rule: "what the journal does not have any more is told",
+		file: receiveFile, old: `len(missing) > 0 && missing[0].n == r.at.n+1`, new: `true`,
+		pkg: "bus", run: "^TestForgetfulHeadIsTold$", limit: 30 * second,
+	},
+	{
+		name: "bus-hole-in-the-journal", rule: "a hole in the journal is told",
+		file: receiveFile, old: "if f.n == r.at.n+1 { // else", new: "if f.n > r.at.n { // else",
+		pkg: "bus", run: "^TestHoleInTheJournalIsTold$",
+	},
+	{
+		name: "bus-lineage-not-told", rule: "another lineage is told",
+		file: receiveFile, old: "if head.lineage != r.at.lineage {\n\t\treturn false", new: "if head.lineage != r.at.lineage {\n\t\tr.at.lineage = head.lineage\n\t\treturn true",
+		pkg: "bus", run: "^TestNewLineageIsTold$", limit: 30 * second,
+	},
+	{
+		name: "bus-strange-message-dropped", rule: "a numbered message that means nothing to its receiver is made good by a resync",
+		file: receiveFile, old: `return r.resync(ctx, r.at)`, new: `return nil`,
+		pkg: "bus", run: "^TestMessageNotUnderstoodIsAGap$",
+	},
+	{
+		name: "bus-failed-resync-forgotten", rule: "a resync that failed is due again",
+		file: receiveFile, old: "\tr.at = place{} // until it has worked\n", new: "",
+		pkg: "bus", run: "^TestResyncIsTriedAgain$",
+	},
+	{
+		name: "bus-no-resync", rule: "a receiver that has just begun is told",
+		file: receiveFile, old: `if err := r.bus.cfg.Handler.Resync(ctx); err != nil {`, new: `if err := ctx.Err(); err != nil {`,
+		pkg: "bus", run: "^TestRestartedServerIsTold$",
+	},
+	{
+		name: "bus-two-servers", rule: "a subscription on another server than the journal is given up",
+		file: receiveFile, old: `if r.at.lineage != "" && f.lineage != r.at.lineage {`, new: `if false {`,
+		pkg: "bus", run: "^TestSubscriptionOnAnotherServerIsRenewed$",
+	},
+	{
+		name: "bus-silence-unnoticed", rule: "a subscription that answers no ping is given up",
+		file: listenFile, old: `silent > probes {`, new: `silent > probes && false {`,
+		pkg: "bus", run: "^TestFrozenSubscriptionIsFoundOut$",
+	},
+	{
+		name: "bus-suspension-unnoticed", rule: "a clock that stood still is told",
+		file: listenFile, old: `if now.stalled(last, b.cfg.MaxStaleness/probes) {`, new: `if now.stalled(now, b.cfg.MaxStaleness/probes) || last == now {`,
+		pkg: "bus", run: "^TestSuspendedMachineIsTold$",
+	},
+	{
+		name: "bus-resync-before-confirmation", rule: "the owner takes its bearings after the subscription was confirmed",
+		file: listenFile, old: "\tsub, err := b.subscribe(ctx)\n", new: "\tif err := r.catchUp(ctx); err != nil {\n\t\treturn err\n\t}\n\tsub, err := b.subscribe(ctx)\n",
+		pkg: "bus", run: "^TestResyncFollowsTheSubscription$",
+	},
+	{
+		name: "bus-journal-unbounded", rule: "the journal holds fewer messages when they are large",
+		file: "bus/journal.go", old: `journalBytes/(len(payload)+1)`, new: `journalMessages`,
+		pkg: "bus", run: "^TestJournalIsBounded$",
 	},
 	{
 		name: "bus-lineage-kept", rule: "a journal on another server begins a new lineage",
@@ -25,45 +93,9 @@ var busMutations = []mutation{
 		pkg: "bus", run: "^TestAnotherServerBeginsALineage$",
 	},
 	{
-		name: "bus-frame-lost-silently", rule: "a message of an unknown version is a gap",
-		file: listenFile,
-		old:  "// of another version: whatever it said is lost to us\n\t\tr.bus.cfg.Logger.Warn(\"bus: message lost\", \"cache\", r.bus.cfg.Name, \"error\", err)\n\t\treturn r.bus.cfg.Handler.Resync(ctx)",
-		new:  "// of another version: whatever it said is lost to us\n\t\treturn nil",
-		pkg:  "bus", run: "^TestUnreadableMessageIsAGap$", limit: 15 * second,
-	},
-	{
-		name: "bus-strange-message-dropped", rule: "a numbered message that means nothing to its receiver is a gap",
-		file: listenFile, old: `if err != nil && f.n != 0 {`, new: `if err != nil && f.n != 0 && len(f.payload) < 0 {`,
-		pkg: "bus", run: "^TestMessageNotUnderstoodIsAGap$",
-	},
-	{
-		name: "bus-payload-lost-silently", rule: "a message that does not decode is a gap",
-		file: listenFile,
-		old:  "m, err := decode(f.payload)\n\tif err != nil {\n\t\tr.bus.cfg.Logger.Warn(\"bus: message lost\", \"cache\", r.bus.cfg.Name, \"error\", err)\n\t\treturn r.bus.cfg.Handler.Resync(ctx)",
-		new:  "m, err := decode(f.payload)\n\tif err != nil {\n\t\treturn nil",
-		pkg:  "bus", run: "^TestUnreadableMessageIsAGap$", limit: 15 * second,
-	},
-	{
-		name: "bus-silence-unnoticed", rule: "a connection that answers no ping is given up",
-		file: listenFile, old: `silence > maxSilence {`, new: `silence > maxSilence && false {`,
-		pkg: "bus", run: "^TestFrozenServerIsTold$",
-	},
-	{
-		name: "bus-resync-before-confirmation", rule: "the owner takes its bearings after the subscription was confirmed",
-		file: listenFile,
-		old:  "\tif err := confirmed(ctx, sub); err != nil {\n\t\treturn err\n\t}\n\tr := receiver{bus: b}\n\tif err := r.start(ctx); err != nil {\n\t\treturn err\n\t}\n",
-		new:  "\tr := receiver{bus: b}\n\tif err := r.start(ctx); err != nil {\n\t\treturn err\n\t}\n\tif err := confirmed(ctx, sub); err != nil {\n\t\treturn err\n\t}\n",
-		pkg:  "bus", run: "^TestResyncFollowsTheSubscription$",
-	},
-	{
-		name: "bus-no-resync", rule: "a new subscription is told",
-		file: listenFile, old: "head.lineage, head.n\n\treturn r.bus.cfg.Handler.Resync(ctx)", new: "head.lineage, head.n\n\treturn nil",
-		pkg: "bus", run: "^TestCutConnectionIsTold$",
-	},
-	{
-		name: "bus-down-not-told", rule: "a lost subscription is told",
-		file: listenFile, old: "\t\tb.cfg.Handler.Down()\n", new: "",
-		pkg: "bus", run: "^TestCutConnectionIsTold$",
+		name: "bus-promotion-unnoticed", rule: "a server that was promoted begins a new lineage, though it has its run id",
+		file: "bus/lua/head.lua", old: ` .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')`, new: ``,
+		pkg: "bus", run: "^TestPromotedServerBeginsALineage$",
 	},
 	{
 		name: "bus-no-journal", rule: "a published message is in the journal",
@@ -78,7 +110,7 @@ var busMutations = []mutation{
 	{
 		name: "resync-without-flush", rule: "a new subscription flushes L1",
 		file: "tier/listen.go", old: "\tc.guard.Flush()\n", new: "",
-		pkg: "tier", run: "^TestLostSubscriptionFlushesL1$",
+		pkg: "tier", run: "^TestLostJournalFlushesL1$",
 	},
 	{
 		name: "resync-without-floor", rule: "a new subscription raises the pod's floor to the counter",
@@ -86,9 +118,19 @@ var busMutations = []mutation{
 		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
 	},
 	{
-		name: "down-still-trusted", rule: "a pod that hears nothing does not trust its L1",
-		file: "tier/listen.go", old: `func (l listener) Down() { l.cache.distrust() }`, new: `func (l listener) Down() {}`,
-		pkg: "tier", run: "^TestRedisDiesAndComesBack$",
+		name: "fresh-for-ever", rule: "a proof is good for MaxStaleness",
+		file: "tier/listen.go", old: `asOf.Add(c.cfg.MaxStaleness)`, new: `asOf.Add(time.Hour)`,
+		pkg: "tier", run: "^TestUnprovenL1IsSilent$",
+	},
+	{
+		name: "stalled-still-trusted", rule: "a proof is void after the clock stood still",
+		file: "tier/listen.go", old: `func (l listener) Stalled() { l.cache.trusted.Store(0) }`, new: `func (l listener) Stalled() {}`,
+		pkg: "tier", run: "^TestStalledClockStopsL1$",
+	},
+	{
+		name: "resync-still-trusted", rule: "a pod that starts anew does not trust what it knew",
+		file: "tier/listen.go", old: "\tc.trusted.Store(0)\n\tc.guard.Flush()\n", new: "\tc.guard.Flush()\n",
+		pkg: "tier", run: "^TestUntrustedPodAsksTheTable$",
 	},
 	{
 		name: "l1-answers-untrusted", rule: "L1 answers only while the pod is trusted",

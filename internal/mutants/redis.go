@@ -89,6 +89,11 @@ var tickMutations = []mutation{
 		pkg: "remote", run: "^TestTicksJumpOnAnotherServer$",
 	},
 	{
+		name: "tick-promotion-unnoticed", rule: "a counter on a server that was promoted jumps, though the server has its run id",
+		file: "remote/lua/run_id.lua", old: ` .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')`, new: ``,
+		pkg: "remote", run: "^TestTicksJumpAfterAPromotion$",
+	},
+	{
 		name: "tick-reading-takes", rule: "reading the counter gives out no tick",
 		file: "remote/lua/tick.lua", old: `if ARGV[2] == 'take' then last`, new: `if true then last`,
 		pkg: "remote", run: "^TestReadingGivesOutNothing$",
