@@ -45,6 +45,7 @@ type Guard struct {
 	table   *table
 
 	applying sync.Mutex // one applier at a time: number is read, then stored
+	hashes   []uint64   // of the names being applied; guarded by applying
 
 	collisions atomic.Uint64
 }
@@ -74,10 +75,14 @@ func (g *Guard) Hear(tick uint64) {
 func (g *Guard) Apply(names []string, tick uint64) {
 	g.applying.Lock()
 	defer g.applying.Unlock()
-	n := g.number.Load() + 1
-	g.table.put(names, tick)
+	g.hashes = g.hashes[:0]
 	for _, name := range names {
-		g.stripe(xxhash.Sum64String(name)).Store(n)
+		g.hashes = append(g.hashes, xxhash.Sum64String(name))
+	}
+	n := g.number.Load() + 1
+	g.table.put(g.hashes, tick, n)
+	for _, hash := range g.hashes {
+		g.stripe(hash).Store(n)
 	}
 	g.number.Store(n)
 	g.Hear(tick)
@@ -113,7 +118,7 @@ func (g *Guard) recheck(e *Entry, v, n uint64) Verdict {
 		return Dead
 	}
 	if g.moved(e.Names, v) {
-		if verdict := g.table.judge(e.Names); verdict != Valid {
+		if verdict := g.table.judgeSince(e.Names, v); verdict != Valid {
 			return verdict
 		}
 		g.collisions.Add(1)

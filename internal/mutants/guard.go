@@ -14,21 +14,21 @@ var guardMutations = []mutation{
 	},
 	{
 		name: "guard-table-not-asked", rule: "where a stripe moved the exact table decides, so that shared stripes don't drain L1",
-		file: guardFile, old: `verdict := g.table.judge(e.Names); verdict != Valid`, new: `verdict := Dead; verdict != Valid`,
+		file: guardFile, old: `verdict := g.table.judgeSince(e.Names, v); verdict != Valid`, new: `verdict := Dead; verdict != Valid`,
 		pkg: "local", run: "^TestSharedStripesAreToldApart$",
 	},
 	{
 		name: "guard-number-before-stripes", rule: "an applier stores the number after the stripes",
 		file: guardFile,
-		old:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.Hear(tick)",
-		new:  "\tg.number.Store(n)\n" + pause + "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.Hear(tick)",
+		old:  "\tfor _, hash := range g.hashes {\n\t\tg.stripe(hash).Store(n)\n\t}\n\tg.number.Store(n)\n\tg.Hear(tick)",
+		new:  "\tg.number.Store(n)\n" + pause + "\tfor _, hash := range g.hashes {\n\t\tg.stripe(hash).Store(n)\n\t}\n\tg.Hear(tick)",
 		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
 	{
 		name: "guard-number-before-table", rule: "an applier stores the number after the table",
 		file: guardFile,
-		old:  "\tg.table.put(names, tick)\n\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n",
-		new:  "\tfor _, name := range names {\n\t\tg.stripe(xxhash.Sum64String(name)).Store(n)\n\t}\n\tg.number.Store(n)\n" + pause + "\tg.table.put(names, tick)\n",
+		old:  "\tg.table.put(g.hashes, tick, n)\n\tfor _, hash := range g.hashes {\n\t\tg.stripe(hash).Store(n)\n\t}\n\tg.number.Store(n)\n",
+		new:  "\tfor _, hash := range g.hashes {\n\t\tg.stripe(hash).Store(n)\n\t}\n\tg.number.Store(n)\n" + pause + "\tg.table.put(g.hashes, tick, n)\n",
 		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
 	{
@@ -75,12 +75,12 @@ var guardMutations = []mutation{
 	},
 	{
 		name: "names-tick-ignored", rule: "a name in the table with a tick above the entry's is death",
-		file: "local/table.go", old: `t.ticks[n.Text] > n.Tick`, new: `t.ticks[n.Text] > n.Tick && false`,
+		file: "local/table.go", old: `t.ticks[n.hash] > n.Tick`, new: `t.ticks[n.hash] > n.Tick && false`,
 		pkg: "local", run: "^TestInvalidatedEntriesAreDead$",
 	},
 	{
 		name: "names-floor-ignored", rule: "an entry below the floor is not valid by the pod's table",
-		file: "local/table.go", old: `if n.Tick < t.floor {`, new: `if n.Tick < t.floor && false {`,
+		file: "local/table.go", old: `if n.Tick < t.floor && !complete {`, new: `if n.Tick < t.floor && !complete && false {`,
 		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
 	},
 	{
@@ -90,12 +90,22 @@ var guardMutations = []mutation{
 	},
 	{
 		name: "names-lower-tick-kept", rule: "a late message does not lower the tick of a name",
-		file: "local/table.go", old: `if t.ticks[name] < tick {`, new: `if true {`,
+		file: "local/table.go", old: `if t.ticks[hash] < tick {`, new: `if true {`,
 		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
 	},
 	{
 		name: "names-hot-name-forgotten", rule: "a name stays known while a later invalidation of it is in the ring",
-		file: "local/table.go", old: ` && t.ticks[old.name] == old.tick {`, new: ` {`,
+		file: "local/table.go", old: ` && t.ticks[old.hash] == old.tick {`, new: ` {`,
 		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
+	},
+	{
+		name: "names-number-forgotten", rule: "an entry found valid lately needs only what was applied since",
+		file: "local/table.go", old: `number >= t.left)`, new: `false)`,
+		pkg: "local", run: "^TestEntryInUseOutlivesTheTable$",
+	},
+	{
+		name: "names-number-not-raised", rule: "an entry not asked for since the ring was renewed is in doubt",
+		file: "local/table.go", old: "\t\tt.left = old.number\n", new: "",
+		pkg: "local", run: "^TestEntryInUseOutlivesTheTable$",
 	},
 }
