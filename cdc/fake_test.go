@@ -36,6 +36,7 @@ type world struct {
 	batches    []cdc.Batch             // the source's log; its positions are "1", "2", …, by index
 	acked      int                     // position acknowledged upstream
 	checkpoint string
+	server     string // that holds the checkpoint
 	lostBelow  int // opening below this is a gap
 	busy       bool
 	broken     error // Next fails with it
@@ -136,21 +137,21 @@ func (f feed) Flush(ctx context.Context) error {
 	return errors.Join(f.end("flush"), ctx.Err())
 }
 
-func (f feed) Checkpoint(ctx context.Context) (string, error) {
+func (f feed) Checkpoint(ctx context.Context) (position, server string, err error) {
 	if err := f.step("checkpoint"); err != nil {
-		return "", err
+		return "", "", err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.checkpoint, ctx.Err()
+	return f.checkpoint, f.server, ctx.Err()
 }
 
-func (f feed) Advance(ctx context.Context, from, to string) (bool, error) {
+func (f feed) Advance(ctx context.Context, server, from, to string) (bool, error) {
 	if err := f.step("advance %s-%s", from, to); err != nil {
 		return false, err
 	}
 	f.mu.Lock()
-	if from != f.checkpoint {
+	if from != f.checkpoint || server != f.server {
 		f.mu.Unlock()
 		return false, nil
 	}

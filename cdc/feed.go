@@ -16,12 +16,14 @@ type Feed interface {
 	Invalidate(ctx context.Context, names ...string) error
 	// Flush does the same for everything that the feed covers.
 	Flush(ctx context.Context) error
-	// Checkpoint returns the position stored last; "": none.
-	Checkpoint(ctx context.Context) (string, error)
-	// Advance compares the checkpoint with from and sets it to to. False:
-	// somebody else moved it, or an invalidation since the last Advance may have
-	// been lost (a failover); the follower starts again from Checkpoint.
-	Advance(ctx context.Context, from, to string) (bool, error)
+	// Checkpoint returns the position stored last ("": none), and the identity of
+	// the server or servers that hold it: another one after a restart or a
+	// failover, which may have lost the last invalidations.
+	Checkpoint(ctx context.Context) (position, server string, err error)
+	// Advance compares the checkpoint with from and sets it to to, on server
+	// alone. False: somebody else moved it, or another server answers; the
+	// follower starts again from Checkpoint.
+	Advance(ctx context.Context, server, from, to string) (bool, error)
 	// Report tells every pod how the feed is. lag is the time since the oldest
 	// change not yet applied was committed; 0: caught up.
 	Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error

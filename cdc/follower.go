@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// errSteppedDown ends a session whose checkpoint was moved by somebody else.
+// errSteppedDown ends a session whose checkpoint was moved by somebody else, or
+// lies on another server than before.
 var errSteppedDown = errors.New("cdc: the checkpoint was moved by somebody else")
 
 // closeTimeout bounds the end of a stream.
@@ -29,7 +30,8 @@ type Follower struct {
 	oldest   time.Time // when its oldest change was committed
 	taken    time.Time // when it was taken
 	caughtUp time.Time // everything committed before was applied, as last known
-	known    bool      // stats.Position was read from the feed
+	known    bool      // stats.Position and server were read from the feed
+	server   string    // that holds the checkpoint
 	unrouted map[string]bool
 }
 
@@ -85,11 +87,11 @@ func (f *Follower) backoff() backoff {
 // follow opens the source at the checkpoint and applies batches until something
 // fails. retry is reset by the first one that is applied.
 func (f *Follower) follow(ctx context.Context, retry *backoff) error {
-	from, err := f.cfg.Feed.Checkpoint(ctx)
+	from, server, err := f.cfg.Feed.Checkpoint(ctx)
 	if err != nil {
 		return fmt.Errorf("cdc: read the checkpoint: %w", err)
 	}
-	f.resume(from)
+	f.resume(ctx, from, server)
 	stream, err := f.cfg.Source.Open(ctx, from)
 	if err != nil {
 		return fmt.Errorf("cdc: open the source: %w", err)
@@ -97,20 +99,27 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.opened(stream)
 	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
 	defer f.closeStream(ctx, stream)
-	s := session{f: f, stream: stream, position: from, acks: newAckQueue(f.cfg.Rewind, from)}
+	s := session{f: f, stream: stream, server: server, position: from, acks: newAckQueue(f.cfg.Rewind, from)}
 	return s.run(ctx, retry)
 }
 
-// resume notes the checkpoint that is about to be opened. If it isn't the one
-// this follower knew, another follower is active: not a word from this one
-// before it has the source.
-func (f *Follower) resume(from string) {
+// resume notes the checkpoint that is about to be opened. On another server than
+// before, it is a rewind: what that one forgot is applied again. On the same, if
+// it isn't the checkpoint this follower knew, another follower is active: not a
+// word from this one before it has the source.
+func (f *Follower) resume(ctx context.Context, from, server string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.known && from != f.stats.Position {
+	switch {
+	case !f.known:
+	case server != f.server:
+		f.stats.Rewinds++
+		f.log.WarnContext(ctx, "cdc: the cache's server is another, starts again from the checkpoint that it has",
+			"had", f.stats.Position, "has", from)
+	case from != f.stats.Position:
 		f.stats.Standby = true
 	}
-	f.stats.Position, f.known = from, true
+	f.stats.Position, f.server, f.known = from, server, true
 }
 
 func (f *Follower) opened(stream Stream) {

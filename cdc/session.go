@@ -11,6 +11,7 @@ import (
 type session struct {
 	f        *Follower
 	stream   Stream
+	server   string // that held the checkpoint when the session began
 	position string // the checkpoint as this session knows it
 	acks     *ackQueue
 }
@@ -44,15 +45,15 @@ func (s *session) next(ctx context.Context) (b Batch, idle bool, err error) {
 	return b, false, err
 }
 
-// idle looks whether the checkpoint still stands: a cache's server that forgot
-// it, or another follower that moved it, would otherwise go unnoticed until the
-// next change.
+// idle looks whether the checkpoint still stands, on the same server: one that
+// forgot it, or another follower that moved it, would otherwise go unnoticed
+// until the next change.
 func (s *session) idle(ctx context.Context) error {
-	stored, err := s.f.cfg.Feed.Checkpoint(ctx)
+	stored, server, err := s.f.cfg.Feed.Checkpoint(ctx)
 	switch {
 	case err != nil:
 		s.f.log.WarnContext(ctx, "cdc: can't read the checkpoint", "error", err)
-	case stored != s.position:
+	case stored != s.position || server != s.server:
 		return errSteppedDown
 	}
 	return s.ack(ctx)
@@ -98,7 +99,7 @@ func (s *session) attempt(ctx context.Context, w *work) error {
 	if to == "" || to == s.position {
 		return nil
 	}
-	ok, err := s.f.cfg.Feed.Advance(ctx, s.position, to)
+	ok, err := s.f.cfg.Feed.Advance(ctx, s.server, s.position, to)
 	if err != nil {
 		return fmt.Errorf("cdc: move the checkpoint: %w", err)
 	}

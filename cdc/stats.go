@@ -11,7 +11,8 @@ type Stats struct {
 	Poisonous   uint64 // events answered with their Route.All because they couldn't be routed
 	Flushes     uint64 // Feed.Flush acknowledged
 	Opened      uint64 // streams opened; all but the first are reconnects
-	StepDowns   uint64 // times that somebody else had moved the checkpoint
+	StepDowns   uint64 // times that the checkpoint was not where, or on the server, it had been
+	Rewinds     uint64 // times that the cache's server was another, and changes were applied again from its checkpoint
 	Retries     uint64 // attempts at a batch that the feed failed
 
 	Connected bool          // a stream is open and knows its lag

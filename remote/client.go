@@ -38,13 +38,15 @@ func Bound(client redis.UniversalClient, timeout time.Duration) (redis.Universal
 
 // A Store is one cache's part of a Redis.
 type Store struct {
-	client redis.UniversalClient
-	prefix string // "<name>:"
+	client  redis.UniversalClient
+	cluster bool   // keys of one call must lie in one slot
+	prefix  string // "<name>:"
 }
 
 // New returns the part of Redis that belongs to the cache called name. It does not talk to Redis.
 func New(client redis.UniversalClient, name string) *Store {
-	return &Store{client: client, prefix: name + ":"}
+	_, single := client.(*redis.Client)
+	return &Store{client: client, cluster: !single, prefix: name + ":"}
 }
 
 // Ping says whether Redis answers.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,12 +133,28 @@ func (s *Store) Delete(ctx context.Context, keys []string) error {
 		return nil
 	}
 	err := s.exec(ctx, func(p redis.Pipeliner) {
-		for _, key := range keys { // one command a key: keys of one batch lie in many slots
-			p.Unlink(ctx, s.entryKey(key))
+		for call := range slices.Chunk(s.entryKeys(keys), s.keysPerCall()) {
+			p.Unlink(ctx, call...)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("remote: delete %d keys: %w", len(keys), err)
 	}
 	return nil
+}
+
+// keysPerCall is one in a cluster: keys of one batch lie in many slots.
+func (s *Store) keysPerCall() int {
+	if s.cluster {
+		return 1
+	}
+	return 512
+}
+
+func (s *Store) entryKeys(keys []string) []string {
+	entries := make([]string, len(keys))
+	for i, key := range keys {
+		entries[i] = s.entryKey(key)
+	}
+	return entries
 }

@@ -28,6 +28,8 @@ var (
 	renewLua string
 	//go:embed lua/release.lua
 	releaseLua string
+	//go:embed lua/checkpoint.lua
+	checkpointLua string
 	//go:embed lua/advance.lua
 	advanceLua string
 
@@ -39,7 +41,8 @@ var (
 	fillScript        = redis.NewScript(fillLua)
 	renewScript       = redis.NewScript(renewLua)
 	releaseScript     = redis.NewScript(releaseLua)
-	advanceScript     = redis.NewScript(advanceLua)
+	checkpointScript  = redis.NewScript(runID + checkpointLua)
+	advanceScript     = redis.NewScript(runID + advanceLua)
 )
 
 // pipelined runs a pipeline of scripts called by their digest. Where a server does not know one (it was restarted), all are

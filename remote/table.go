@@ -30,17 +30,13 @@ func bucketOf(name string) int { return int(xxhash.Sum64String(name) % bucketCou
 // A bucket is a sorted set {name → highest tick}, with the member "floor" for the tick up to which names may be missing. A
 // full bucket loses its oldest names and its floor rises to them.
 func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (whole bool, err error) {
-	byBucket := make(map[int][]any)
-	for _, name := range names {
-		b := bucketOf(name)
-		byBucket[b] = append(byBucket[b], name)
-	}
+	touched := s.group(names)
 	var cmds []*redis.Cmd
 	err = s.pipelined(ctx, []*redis.Script{touchScript}, func(p redis.Pipeliner) {
 		cmds = cmds[:0]
-		for b, members := range byBucket {
-			args := append([]any{tick, bucketCapacity}, members...)
-			cmds = append(cmds, touchScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, args...))
+		for _, t := range touched {
+			args := append([]any{tick, bucketCapacity}, t.args...)
+			cmds = append(cmds, touchScript.EvalSha(ctx, p, t.buckets, args...))
 		}
 	})
 	if err != nil {
@@ -55,6 +51,36 @@ func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (whole b
 		whole = whole && stored == 1
 	}
 	return whole, nil
+}
+
+// touched is one call of the script: buckets and, for each, the count of its names and the names.
+type touched struct {
+	buckets []string
+	args    []any
+}
+
+// group orders names by their buckets, for as few calls as the server takes: one, or in a cluster one for each bucket, since
+// their slots differ.
+func (s *Store) group(names []string) []touched {
+	var members [bucketCount][]any
+	for _, name := range names {
+		b := bucketOf(name)
+		members[b] = append(members[b], name)
+	}
+	calls := make([]touched, 1)
+	for b, names := range members {
+		if len(names) == 0 {
+			continue
+		}
+		call := &calls[len(calls)-1]
+		if s.cluster && len(call.buckets) > 0 {
+			calls = append(calls, touched{})
+			call = &calls[len(calls)-1]
+		}
+		call.buckets = append(call.buckets, s.bucketKey(b))
+		call.args = append(append(call.args, len(names)), names...)
+	}
+	return calls
 }
 
 // Judge asks the table about a value that stands on names. whole is false when a bucket had no floor; then the value is dead.

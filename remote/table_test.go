@@ -169,7 +169,11 @@ func TestLayoutInRedis(t *testing.T) {
 		touch(t, s, tick+1, "k:orders:account:acc_001")
 		token := remote.Token([]byte("0123456789abcdef"))
 		mustAcquire(t, s, "orders:account:acc_001", token, nil)
-		if ok, err := s.Advance(ctx, "orders-feed", "", "16/B374D848"); !ok || err != nil {
+		_, server, err := s.Checkpoint(ctx, "orders-feed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := s.Advance(ctx, "orders-feed", server, "", "16/B374D848"); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 

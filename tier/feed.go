@@ -36,25 +36,26 @@ func (f *Feed) Flush(ctx context.Context) error {
 	return f.cache.invalidate(ctx, f.name, []string{feedName + f.name})
 }
 
-// Checkpoint returns the position up to which the feed's changes are applied, or "". It lives in Redis beside the data; with
-// L1 alone, in memory.
-func (f *Feed) Checkpoint(ctx context.Context) (string, error) {
+// Checkpoint returns the position up to which the feed's changes are applied, or "", and the identity of the Redis that knows it. It
+// lives in Redis beside the data; with L1 alone, in memory.
+func (f *Feed) Checkpoint(ctx context.Context) (position, server string, err error) {
 	if f.cache.remote == nil {
-		return f.state().checkpoint(), nil
+		return f.state().checkpoint(), "", nil
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
 	return f.cache.remote.Checkpoint(ctx, f.name)
 }
 
-// Advance moves the checkpoint. It is false when the checkpoint is not at from: another follower moved it.
-func (f *Feed) Advance(ctx context.Context, from, to string) (bool, error) {
+// Advance moves the checkpoint. It is false when the checkpoint is not at from, since another follower moved it, or when another
+// Redis than server answers: what was invalidated there since the checkpoint was read may be lost.
+func (f *Feed) Advance(ctx context.Context, server, from, to string) (bool, error) {
 	if f.cache.remote == nil {
 		return f.state().advance(from, to), nil
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.remote.Advance(ctx, f.name, from, to)
+	return f.cache.remote.Advance(ctx, f.name, server, from, to)
 }
 
 // Report tells every pod how the feed is: whether its follower is connected, the position and commit time of the last applied

@@ -16,13 +16,17 @@ func TestFeedCheckpoint(t *testing.T) {
 		}
 		at := func(want string) {
 			t.Helper()
-			if got, err := f.Checkpoint(t.Context()); got != want || err != nil {
+			if got, _, err := f.Checkpoint(t.Context()); got != want || err != nil {
 				t.Errorf("checkpoint %q, %v; want %q", got, err, want)
 			}
 		}
+		_, server, err := f.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		move := func(from, to string, want bool) {
 			t.Helper()
-			if got, err := f.Advance(t.Context(), from, to); got != want || err != nil {
+			if got, err := f.Advance(t.Context(), server, from, to); got != want || err != nil {
 				t.Errorf("from %q to %q: got %v, %v; want %v", from, to, got, err, want)
 			}
 		}

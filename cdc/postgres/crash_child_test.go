@@ -255,8 +255,8 @@ func (f *wrongFeed) Invalidate(_ context.Context, names ...string) error {
 	return nil
 }
 
-func (f *wrongFeed) Advance(ctx context.Context, from, to string) (bool, error) {
-	ok, err := f.Feed.Advance(ctx, from, to)
+func (f *wrongFeed) Advance(ctx context.Context, server, from, to string) (bool, error) {
+	ok, err := f.Feed.Advance(ctx, server, from, to)
 	if len(f.names) == 0 || err != nil || !ok {
 		return ok, err
 	}

@@ -38,13 +38,13 @@ func (f *feed) Flush(context.Context) error {
 	return nil
 }
 
-func (f *feed) Checkpoint(context.Context) (string, error) {
+func (f *feed) Checkpoint(context.Context) (position, server string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.checkpoint, nil
+	return f.checkpoint, "", nil
 }
 
-func (f *feed) Advance(_ context.Context, from, to string) (bool, error) {
+func (f *feed) Advance(_ context.Context, _, from, to string) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if from != f.checkpoint {

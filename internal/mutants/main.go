@@ -39,7 +39,7 @@ type mutation struct {
 
 func mutations() []mutation {
 	var all []mutation
-	for _, of := range [][]mutation{guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations} {
+	for _, of := range [][]mutation{guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations, feedMutations} {
 		all = append(all, of...)
 	}
 	return all

@@ -11,7 +11,7 @@ import (
 )
 
 // copied are the directories that the mutated packages and their tests are built from, besides the files at the root.
-var copied = []string{"local", "remote", "bus", "tier", filepath.Join("internal", "servertest")}
+var copied = []string{"local", "remote", "bus", "tier", filepath.Join("internal", "servertest"), "cdc"}
 
 // moduleRoot is the directory of the module that the working directory belongs to.
 func moduleRoot() (string, error) {
@@ -31,8 +31,14 @@ func copyTree(root, to string) error {
 	}
 	for _, dir := range copied {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil {
 				return err
+			}
+			if d.IsDir() {
+				if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+					return fs.SkipDir // another module
+				}
+				return nil
 			}
 			rel, err := filepath.Rel(root, path)
 			if err != nil {

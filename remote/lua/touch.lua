@@ -1,15 +1,29 @@
--- Notes an invalidation of names in one bucket of the table. KEYS: bucket {name → tick}. ARGV: tick, capacity, names.
--- Returns 1, or 0 where the bucket has no floor: then nothing is known there, and storing would pretend otherwise.
-if not redis.call('ZSCORE', KEYS[1], 'floor') then
-  redis.call('DEL', KEYS[1]) -- with the nonce of whoever is making the bucket: its floor would be too low
-  return 0
+-- Notes an invalidation of names in buckets of the table. KEYS: buckets {name → tick}. ARGV: tick, capacity of a bucket, and for
+-- each bucket how many names there are, and the names.
+-- Returns 1, or 0 where a bucket has no floor: then nothing is known there, and storing would pretend otherwise.
+local tick, capacity = ARGV[1], tonumber(ARGV[2])
+local whole, at = 1, 3
+for _, bucket in ipairs(KEYS) do
+  local last = at + tonumber(ARGV[at])
+  if redis.call('ZSCORE', bucket, 'floor') then
+    while at < last do -- many a call, and not more than Lua's stack takes
+      local members = {}
+      while at < last and #members < 400 do
+        at = at + 1
+        members[#members + 1] = tick
+        members[#members + 1] = ARGV[at]
+      end
+      redis.call('ZADD', bucket, 'GT', unpack(members))
+    end
+    local size = redis.call('ZCARD', bucket)
+    if size > capacity then -- make room for an eighth at a time
+      local gone = redis.call('ZPOPMIN', bucket, size - capacity + math.floor(capacity / 8))
+      redis.call('ZADD', bucket, 'GT', gone[#gone], 'floor')
+    end
+  else
+    redis.call('DEL', bucket) -- with the nonce of whoever is making the bucket: its floor would be too low
+    whole = 0
+  end
+  at = last + 1
 end
-for i = 3, #ARGV do
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[i])
-end
-local size, capacity = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[2])
-if size > capacity then -- make room for an eighth at a time
-  local gone = redis.call('ZPOPMIN', KEYS[1], size - capacity + math.floor(capacity / 8))
-  redis.call('ZADD', KEYS[1], 'GT', gone[#gone], 'floor')
-end
-return 1
+return whole

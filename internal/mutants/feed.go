@@ -1,0 +1,39 @@
+package main
+
+const sessionFile = "cdc/session.go"
+
+// feedMutations are the rules by which a feed loses no change.
+var feedMutations = []mutation{
+	{
+		name: "feed-checkpoint-first", rule: "the checkpoint moves after the invalidations of its batch",
+		file: sessionFile,
+		old:  "\tif err := s.f.invalidate(ctx, w); err != nil {\n\t\treturn err\n\t}\n\tto := w.batch.Position\n",
+		new:  "\tdefer func() { _ = s.f.invalidate(ctx, w) }()\n\tto := w.batch.Position\n",
+		pkg:  "cdc", run: "^TestFailoverWithinABatch$",
+	},
+	{
+		name: "feed-server-not-compared", rule: "the checkpoint moves only on the server that it was read from",
+		file: "remote/lua/advance.lua", old: `if run_id() ~= ARGV[1] then return 0 end`, new: ``,
+		pkg: "remote", run: "^TestCheckpointStaysOnAnotherServer$",
+	},
+	{
+		name: "feed-server-noted-late", rule: "the server is noted before the batch",
+		file: sessionFile, old: "\tok, err := s.f.cfg.Feed.Advance(", new: "\t_, s.server, _ = s.f.cfg.Feed.Checkpoint(ctx)\n\tok, err := s.f.cfg.Feed.Advance(",
+		pkg: "cdc", run: "^TestFailoverWithinABatch$",
+	},
+	{
+		name: "feed-idle-server-not-compared", rule: "another server is noticed while nothing happens",
+		file: sessionFile, old: ` || server != s.server:`, new: ` || server == "another":`,
+		pkg: "cdc", run: "^TestFailoverWithinATransaction$",
+	},
+	{
+		name: "feed-idle-checkpoint-not-compared", rule: "a checkpoint that was forgotten is noticed while nothing happens",
+		file: sessionFile, old: `case stored != s.position || server != s.server:`, new: `case stored == "another" || server != s.server:`,
+		pkg: "cdc", run: "^TestSteppedDown$",
+	},
+	{
+		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
+		file: "cdc/ack.go", old: `if e.now || now.Sub(e.at) >= q.window {`, new: `if true {`,
+		pkg: "cdc", run: "^TestFailoverWhileIdle$",
+	},
+}
