@@ -37,7 +37,7 @@ type world struct {
 	acked      int                     // position acknowledged upstream
 	checkpoint string
 	server     string // that holds the checkpoint
-	lostBelow  int // opening below this is a gap
+	lostBelow  int    // opening below this is a gap
 	busy       bool
 	broken     error // Next fails with it
 	opened     int
