@@ -37,12 +37,13 @@ type Entry struct {
 	Expires time.Duration // on the caller's monotonic clock; NoExpiry for none
 	Value   any           // shared by all readers
 
-	Names []Name // what it stands on
-	ID    string // the identifier inside the space
-	Cost  int64  // bytes, as the store counts them
-	Space uint32 // the caller's number of the space
+	Names []Name        // what it stands on
+	ID    string        // the identifier inside the space
+	Cost  int64         // bytes, as the store counts them
+	Read  time.Duration // when the source was read, on the caller's monotonic clock
+	Space uint32        // the caller's number of the space
 
-	_ [36]byte // to 128 bytes
+	_ [28]byte // to 128 bytes
 }
 
 // NewEntry returns an entry that was read after the guard's number born was noted.

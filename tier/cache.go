@@ -224,6 +224,9 @@ func (c *Cache) now() time.Duration { return time.Since(c.start) }
 // isTrusted says whether everything acknowledged longer than MaxStaleness ago has been applied here.
 func (c *Cache) isTrusted() bool { return int64(c.now()) < c.trusted.Load() }
 
+// trustLeft is how long L1 answers without a further proof.
+func (c *Cache) trustLeft() time.Duration { return time.Duration(c.trusted.Load()) - c.now() }
+
 // remoteContext bounds one call to Redis.
 func (c *Cache) remoteContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, c.cfg.RemoteTimeout)

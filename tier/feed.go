@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandem-cache/tandem/bus"
@@ -82,6 +83,8 @@ func (f *Feed) state() *feedState {
 
 // feedState is what this pod knows of a feed that one of its spaces names or that it follows.
 type feedState struct {
+	freshUntil atomic.Int64 // on the cache's clock; see hearFeed
+
 	mu       sync.Mutex // guards the fields below
 	status   bus.FeedStatus
 	heard    time.Time // zero: never
@@ -110,13 +113,19 @@ func (s *feedState) last() (bus.FeedStatus, time.Time) {
 	return s.status, s.heard
 }
 
-func (c *Cache) addFeedLocked(name string) {
+func (c *Cache) addFeedLocked(name string) *feedState {
 	if c.feeds[name] == nil {
 		c.feeds[name] = &feedState{}
 	}
+	return c.feeds[name]
 }
 
 // hearFeed notes a report. Feeds that nothing here names are not kept.
+//
+// A connected feed has applied what was committed up to its lag ago, and is fresh until FeedLimit after that moment. So one that
+// lags too far is not fresh, one that says nothing ceases to be by itself, also while this pod is paused, and one whose follower
+// reconnects within the limit stays fresh: a report of no connection changes nothing. The moment may go back, when a follower
+// starts again from an earlier checkpoint.
 func (c *Cache) hearFeed(status bus.FeedStatus) {
 	c.mu.RLock()
 	s := c.feeds[status.Feed]
@@ -127,4 +136,18 @@ func (c *Cache) hearFeed(status bus.FeedStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status, s.heard = status, time.Now()
+	if status.Connected {
+		s.freshUntil.Store(int64(c.now() - status.Lag() + c.cfg.FeedLimit))
+	}
+}
+
+// freshFor is how long the feed stays fresh if nothing more is heard of it; not above 0: its spaces have fallen back.
+func (c *Cache) freshFor(s *feedState) time.Duration {
+	return time.Duration(s.freshUntil.Load()) - c.now()
+}
+
+// current says whether what was read from the source at an instant of the cache's clock is not too old: it may be any age while
+// the feed is fresh, and FallbackTTL otherwise.
+func (sp *space) current(now, read time.Duration) bool {
+	return sp.feed == nil || int64(now) < sp.feed.freshUntil.Load() || now-read < sp.cache.cfg.FallbackTTL
 }

@@ -60,7 +60,7 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 			}
 		}
 		return nil, f, false, nil
-	case f != nil && c.usable(f.entry):
+	case f != nil && sp.usable(f.entry):
 		return f.entry, nil, false, nil
 	}
 	if e := sp.local(id); e != nil {
@@ -82,7 +82,7 @@ func (c *Cache) landed(sp *space, id string) *local.Entry {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f := c.flights.byKey[flightKey{sp.number, id}]
-	if f == nil || !f.finished || !c.usable(f.entry) {
+	if f == nil || !f.finished || !sp.usable(f.entry) {
 		return nil
 	}
 	return f.entry
@@ -106,7 +106,7 @@ func (c *Cache) finish(f *flight, e *local.Entry, err error) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f.entry, f.err, f.finished = e, err, true
-	if err != nil || !c.usable(e) || !c.keeper.offer(keeperJob{flight: f}) {
+	if err != nil || !f.space.usable(e) || !c.keeper.offer(keeperJob{flight: f}) {
 		c.flights.forgetLocked(f)
 	}
 	close(f.done)

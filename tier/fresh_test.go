@@ -147,7 +147,7 @@ func TestUnprovenL1IsSilent(t *testing.T) {
 func TestQuietPodIsTrusted(t *testing.T) {
 	onLinks(t, func(t *testing.T, _, b pod, _ *link, src *source) {
 		b.want(t, "k", 0)
-		for range 60 {
+		for range 30 {
 			time.Sleep(time.Second)
 			if !b.cache.Health(t.Context()).L1.Trusted {
 				t.Fatal("not trusted, though Redis answers")

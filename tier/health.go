@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,9 +53,11 @@ type Health struct {
 	Timestamp string                `json:"timestamp"`
 	Status    string                `json:"status"` // "ok", "degraded": slower, or less fresh; "closed"
 	Problems  []string              `json:"problems"`
+	Warnings  []string              `json:"warnings"` // settings that weaken a promise
 	Cache     string                `json:"cache"`
 	Redis     RedisHealth           `json:"redis"`
 	L1        L1Health              `json:"l1"`
+	Bus       *BusHealth            `json:"bus,omitempty"` // with Redis
 	Feeds     map[string]FeedHealth `json:"feeds"`
 	Domains   []string              `json:"domains"`
 	Spaces    []SpaceHealth         `json:"spaces"`
@@ -64,6 +68,7 @@ type SpaceHealth struct {
 	Name     string `json:"name"`
 	Bucket   string `json:"bucket"`   // in its domain's health
 	Strategy string `json:"strategy"` // as Strategy.String writes it
+	Fallback bool   `json:"fallback"` // its feed is silent: entries live for FallbackTTL
 }
 
 // RedisHealth says whether Redis answers.
@@ -76,16 +81,28 @@ type RedisHealth struct {
 
 // L1Health says whether L1 answers reads.
 type L1Health struct {
-	Trusted bool   `json:"trusted"` // the pod hears the bus, or needs none
-	Resyncs uint64 `json:"resyncs"` // times L1 started anew
+	Trusted         bool    `json:"trusted"`         // the pod has proven that it heard everything, or needs no bus
+	FreshForSeconds float64 `json:"freshForSeconds"` // how long that holds without a further proof; 0 without a bus
+	Resyncs         uint64  `json:"resyncs"`         // times L1 started anew
+}
+
+// BusHealth counts what the bus has seen since the start of the pod.
+type BusHealth struct {
+	Subscriptions uint64 `json:"subscriptions"` // all but the first are reconnects
+	Heard         uint64 `json:"heard"`         // messages that came by themselves
+	Replayed      uint64 `json:"replayed"`      // messages that were read from the journal
+	Gaps          uint64 `json:"gaps"`          // times that a message came whose predecessors had not
+	FailedProbes  uint64 `json:"failedProbes"`  // times that the journal's head could not be read
 }
 
 // FeedHealth is a feed as its follower last reported it.
 type FeedHealth struct {
 	Timestamp  string   `json:"timestamp"`
 	Feed       string   `json:"feed"`
-	Connected  bool     `json:"connected"` // the follower says so, and was heard lately
-	Silent     bool     `json:"silent"`    // no report for 5 s, or none ever
+	Connected  bool     `json:"connected"`       // the follower says so, and was heard lately
+	Silent     bool     `json:"silent"`          // no report for 5 s, or none ever
+	Fallback   bool     `json:"fallback"`        // for FeedLimit nothing proved the feed fresh: its spaces fall back to FallbackTTL
+	FreshFor   float64  `json:"freshForSeconds"` // until then
 	Position   string   `json:"position"`
 	LagSeconds float64  `json:"lagSeconds"` // age of the oldest change not yet applied
 	LastCommit *string  `json:"lastCommit"` // of the last change applied; null: none yet
@@ -96,7 +113,7 @@ type FeedHealth struct {
 // Health asks Redis for a sign of life and says how the cache is.
 func (c *Cache) Health(ctx context.Context) Health {
 	h := Health{
-		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Cache: c.cfg.Name,
+		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Warnings: []string{}, Cache: c.cfg.Name,
 		Redis: c.redisHealth(ctx),
 		L1:    L1Health{Trusted: c.isTrusted(), Resyncs: c.stats.resyncs.Load()},
 		Feeds: map[string]FeedHealth{}, Domains: []string{}, Spaces: []SpaceHealth{},
@@ -105,7 +122,15 @@ func (c *Cache) Health(ctx context.Context) Health {
 		h.Problems = append(h.Problems, "Redis does not answer: "+h.Redis.Error)
 	}
 	if !h.L1.Trusted {
-		h.Problems = append(h.Problems, "L1 does not answer: the pod does not hear the bus")
+		h.Problems = append(h.Problems, "L1 does not answer: the pod cannot prove that it has heard everything")
+	}
+	if c.bus != nil {
+		b := c.bus.Stats()
+		h.Bus = &BusHealth{Subscriptions: b.Subscriptions, Heard: b.Heard, Replayed: b.Replayed, Gaps: b.Gaps, FailedProbes: b.FailedProbes}
+		h.L1.FreshForSeconds = max(0, c.trustLeft().Seconds())
+		if c.unfenced(ctx) {
+			h.Warnings = append(h.Warnings, "Redis has replicas and no min-replicas-to-write: a master that is cut off goes on acknowledging invalidations that the next one does not have")
+		}
 	}
 	c.mu.RLock()
 	feeds := make([]string, 0, len(c.feeds))
@@ -116,7 +141,10 @@ func (c *Cache) Health(ctx context.Context) Health {
 		h.Domains = append(h.Domains, d.name)
 	}
 	for _, sp := range c.spaces {
-		h.Spaces = append(h.Spaces, SpaceHealth{Name: sp.name, Bucket: sp.bucket, Strategy: sp.strategy.String()})
+		h.Spaces = append(h.Spaces, SpaceHealth{
+			Name: sp.name, Bucket: sp.bucket, Strategy: sp.strategy.String(),
+			Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0,
+		})
 	}
 	c.mu.RUnlock()
 	slices.Sort(feeds)
@@ -124,6 +152,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 		f, _ := c.feedHealth(feed)
 		h.Feeds[feed] = f
 		switch {
+		case f.Fallback:
+			h.Problems = append(h.Problems, fmt.Sprintf("the feed %s is not fresh (%s): entries of %s live for %s",
+				feed, f.why(), strings.Join(f.Spaces, ", "), c.cfg.FallbackTTL))
 		case f.Silent:
 			h.Problems = append(h.Problems, "the feed "+feed+" is silent")
 		case !f.Connected:
@@ -154,6 +185,25 @@ func (c *Cache) redisHealth(ctx context.Context) RedisHealth {
 	return h
 }
 
+// why says in a word what keeps a feed from being fresh.
+func (f *FeedHealth) why() string {
+	switch {
+	case f.Silent:
+		return "silent"
+	case !f.Connected:
+		return "not connected"
+	}
+	return fmt.Sprintf("%.0f s behind", f.LagSeconds)
+}
+
+// unfenced says whether Redis is set up so that a master which is cut off would go on by itself.
+func (c *Cache) unfenced(ctx context.Context) bool {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	unfenced, err := c.remote.Unfenced(ctx)
+	return err == nil && unfenced // a server that does not tell is not accused
+}
+
 func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -166,6 +216,7 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 		Timestamp: timestamp(time.Now()), Feed: feed,
 		Connected: status.Connected && recent(heard), Silent: !recent(heard),
 		Position: status.Position, LagSeconds: status.Lag().Seconds(),
+		Fallback: c.freshFor(s) <= 0, FreshFor: max(0, c.freshFor(s).Seconds()),
 		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),
 		Spaces: []string{},
 	}

@@ -89,10 +89,10 @@ func TestHealth(t *testing.T) {
 		return h
 	}
 	h := health(b)
-	if diff := cmp.Diff([]tier.SpaceHealth{{Name: "test:row", Bucket: "row", Strategy: "cdc(feed)"}}, h.Spaces); diff != "" {
+	if diff := cmp.Diff([]tier.SpaceHealth{{Name: "test:row", Bucket: "row", Strategy: "cdc(feed)", Fallback: true}}, h.Spaces); diff != "" {
 		t.Errorf("spaces (-want +got):\n%s", diff)
 	}
-	if h.Status != "degraded" || len(h.Problems) != 1 || !strings.Contains(h.Problems[0], "feed is silent") || !h.Redis.Connected || !h.L1.Trusted {
+	if h.Status != "degraded" || len(h.Problems) != 1 || !strings.Contains(h.Problems[0], "the feed feed is not fresh (silent): entries of test:row live for 1m0s") || !h.Redis.Connected || !h.L1.Trusted {
 		t.Errorf("before the feed was heard: got %+v; want it degraded by the feed alone", h)
 	}
 	committed := time.Date(2025, 11, 18, 10, 30, 0, 0, time.UTC)
@@ -103,7 +103,7 @@ func TestHealth(t *testing.T) {
 	for i, p := range []pod{a, b} {
 		code, body := get(t, p.cache.HealthHandler(), "/health/cdc/feed")
 		for _, part := range []string{
-			`"feed":"feed"`, `"connected":true`, `"silent":false`, `"position":"16/B374D848"`, `"lagSeconds":1.5`,
+			`"feed":"feed"`, `"connected":true`, `"silent":false`, `"fallback":false`, `"freshForSeconds":28.`, `"position":"16/B374D848"`, `"lagSeconds":1.5`,
 			`"lastCommit":"2025-11-18T10:30:00.000Z"`, `"spaces":["test:row"]`,
 		} {
 			if !strings.Contains(body, part) || code != http.StatusOK {

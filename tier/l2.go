@@ -35,6 +35,7 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 	}
 	e := local.NewEntry(sp.number, f.id, value, born, names)
 	e.Cost = entryCost(e, len(env.Payload))
+	e.Read = c.now() - age(env)
 	if !env.Hard.IsZero() {
 		e.Expires = expiry(c.now(), sp.life(env))
 	}
@@ -51,9 +52,15 @@ func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 		return nil, reasonSchema
 	case !env.Hard.IsZero() && sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:
 		return nil, reasonExpired
+	case !sp.current(sp.cache.now(), sp.cache.now()-age(env)):
+		return nil, reasonSilent
 	}
 	return env, 0
 }
+
+// age is how long ago the source was read, by this pod's clock, and not less than nothing: the pod that wrote it may have a clock
+// ahead.
+func age(env *remote.Envelope) time.Duration { return max(0, time.Since(env.Written)) }
 
 // life is what remains of an envelope's, by this pod's clock, and never more than the strategy gives: the pod that wrote it may
 // have a clock ahead.

@@ -20,11 +20,17 @@ var (
 	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
 	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op")
 	resyncsDesc     = desc("tandem_bus_resyncs_total", "Times L1 started anew because messages may have been missed.", "cache")
-	trustedDesc     = desc("tandem_l1_trusted", "1 while L1 answers: the pod hears the bus, or needs none.", "cache")
+	trustedDesc     = desc("tandem_l1_trusted", "1 while L1 answers: the pod has proven that it heard everything, or needs no bus.", "cache")
+	freshDesc       = desc("tandem_l1_fresh_seconds", "How long L1 answers without a further proof; not above 0: it does not.", "cache")
+	replayedDesc    = desc("tandem_bus_replayed_total", "Messages that pub/sub lost or delayed and the journal had.", "cache")
+	gapsDesc        = desc("tandem_bus_gaps_total", "Times that a message came whose predecessors had not.", "cache")
+	subscribedDesc  = desc("tandem_bus_subscriptions_total", "Subscriptions made; all but the first are reconnects.", "cache")
+	probesDesc      = desc("tandem_bus_failed_probes_total", "Times that the head of the journal could not be read.", "cache")
 	collisionsDesc  = desc("tandem_l1_stripe_collisions_total", "Checks that a shared stripe sent to the table and that passed.", "cache")
 	droppedDesc     = desc("tandem_l1_dropped_total", "Entries not stored in L1, or not deleted, because the queue was full.", "cache")
 	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
 	feedUpDesc      = desc("tandem_feed_connected", "1 while the feed's follower says that it is connected.", "cache", "feed")
+	feedFreshDesc   = desc("tandem_feed_fresh_seconds", "How long the feed stays fresh if nothing more is heard; not above 0: its spaces fall back to FallbackTTL.", "cache", "feed")
 	feedLagDesc     = desc("tandem_feed_lag_seconds", "Age of the oldest change that the feed has not applied, as last reported.", "cache", "feed")
 )
 
@@ -70,11 +76,20 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	count(collisionsDesc, c.guard.Collisions())
 	count(droppedDesc, c.stats.keeperFull.Load())
 	gauge(trustedDesc, number(c.isTrusted()))
+	if c.bus != nil {
+		gauge(freshDesc, c.trustLeft().Seconds())
+		b := c.bus.Stats()
+		count(replayedDesc, b.Replayed)
+		count(gapsDesc, b.Gaps)
+		count(subscribedDesc, b.Subscriptions)
+		count(probesDesc, b.FailedProbes)
+	}
 	gauge(flightsDesc, float64(c.flights.count()))
 	for feed, s := range feeds {
 		status, heard := s.last()
 		gauge(feedUpDesc, number(status.Connected && recent(heard)), feed)
 		gauge(feedLagDesc, status.Lag().Seconds(), feed)
+		gauge(feedFreshDesc, c.freshFor(s).Seconds(), feed)
 	}
 }
 

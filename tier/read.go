@@ -21,17 +21,18 @@ func (sp *space) hit(id string) *local.Entry {
 // local returns L1's entry of id if it is valid.
 func (sp *space) local(id string) *local.Entry {
 	e := sp.cache.store.Get(sp.number, id)
-	if e == nil || !sp.cache.usable(e) {
+	if e == nil || !sp.usable(e) {
 		return nil
 	}
 	return e
 }
 
-// usable says whether an entry of this pod may be returned: the pod hears the bus, the entry has not expired, and none of its
-// names was invalidated.
-func (c *Cache) usable(e *local.Entry) bool {
+// usable says whether an entry of this pod may be returned: the pod has heard everything, the entry has not expired, its feed is
+// fresh or its age is within the fallback, and none of its names was invalidated.
+func (sp *space) usable(e *local.Entry) bool {
+	c := sp.cache
 	now := c.now()
-	return int64(now) < c.trusted.Load() && now < e.Expires && c.guard.Check(e) == local.Valid
+	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read) && c.guard.Check(e) == local.Valid
 }
 
 // read answers what L1 did not.
@@ -145,6 +146,7 @@ func (c *Cache) loadSource(ctx context.Context, f *flight, token remote.Token, t
 		env.Names[i] = remote.Name{Text: tag, Tick: tick}
 	}
 	e := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))
+	e.Read = mono
 	if ttl := sp.strategy.ttl; ttl > 0 {
 		env.Hard = began.Add(ttl)
 		env.Soft = env.Hard

@@ -175,6 +175,7 @@ type space struct {
 	bucket      string
 	number      uint32
 	strategy    Strategy
+	feed        *feedState // nil: no feed covers it
 	loadTimeout time.Duration
 	schema      uint32
 	decode      func(payload []byte) (any, error)
@@ -202,7 +203,7 @@ func (c *Cache) addSpace(sp *space) error {
 	c.spaces = append(c.spaces, sp)
 	c.byName[sp.name] = sp
 	if sp.strategy.feed != "" {
-		c.addFeedLocked(sp.strategy.feed)
+		sp.feed = c.addFeedLocked(sp.strategy.feed)
 	}
 	return nil
 }

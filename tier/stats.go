@@ -45,6 +45,7 @@ type reason uint8
 const (
 	reasonInvalidated reason = iota // one of its names was invalidated
 	reasonExpired
+	reasonSilent     // too old for a space whose feed is silent
 	reasonSchema     // of another schema version
 	reasonUnreadable // not an envelope, a newer one, or a payload that does not decode
 	reasonMoved      // one of its names was invalidated while it was loaded
@@ -53,7 +54,7 @@ const (
 	reasonCount
 )
 
-var reasonNames = [reasonCount]string{"invalidated", "expired", "schema", "unreadable", "moved", "lease", "encode"}
+var reasonNames = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "moved", "lease", "encode"}
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {

@@ -32,6 +32,31 @@ var feedMutations = []mutation{
 		pkg: "cdc", run: "^TestSteppedDown$",
 	},
 	{
+		name: "fallback-l1", rule: "in L1 an entry whose feed is silent lives for FallbackTTL",
+		file: "tier/read.go", old: ` && sp.current(now, e.Read)`, new: ``,
+		pkg: "tier", run: "^TestSilentFeedFallsBack$",
+	},
+	{
+		name: "fallback-l2", rule: "in L2 too",
+		file: "tier/l2.go", old: `case !sp.current(`, new: `case false && sp.current(`,
+		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$",
+	},
+	{
+		name: "fallback-age-reset", rule: "an entry from L2 is as old in L1 as it was there",
+		file: "tier/l2.go", old: `e.Read = c.now() - age(env)`, new: `e.Read = c.now()`,
+		pkg: "tier", run: "^TestValueFromL2KeepsItsAge$",
+	},
+	{
+		name: "fallback-lag-ignored", rule: "a feed that lags beyond FeedLimit is not fresh",
+		file: "tier/feed.go", old: `c.now() - status.Lag() + c.cfg.FeedLimit`, new: `c.now() + c.cfg.FeedLimit`,
+		pkg: "tier", run: "^TestLaggingFeedFallsBack$",
+	},
+	{
+		name: "fallback-unconnected-fresh", rule: "a report of no connection proves nothing",
+		file: "tier/feed.go", old: `if status.Connected {`, new: `if status.Connected || true {`,
+		pkg: "tier", run: "^TestReconnectingFeedStaysFresh$",
+	},
+	{
 		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
 		file: "cdc/ack.go", old: `if e.now || now.Sub(e.at) >= q.window {`, new: `if true {`,
 		pkg: "cdc", run: "^TestFailoverWhileIdle$",

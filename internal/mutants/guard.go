@@ -75,37 +75,47 @@ var guardMutations = []mutation{
 	},
 	{
 		name: "names-tick-ignored", rule: "a name in the table with a tick above the entry's is death",
-		file: "local/table.go", old: `t.ticks[n.hash] > n.Tick`, new: `t.ticks[n.hash] > n.Tick && false`,
+		file: "local/table.go", old: `s.tick(n.hash) > n.Tick`, new: `s.tick(n.hash) > n.Tick && false`,
 		pkg: "local", run: "^TestInvalidatedEntriesAreDead$",
 	},
 	{
 		name: "names-floor-ignored", rule: "an entry below the floor is not valid by the pod's table",
-		file: "local/table.go", old: `if n.Tick < t.floor && !complete {`, new: `if n.Tick < t.floor && !complete && false {`,
+		file: "local/table.go", old: `if n.Tick < max(t.floor, s.floor) && !complete(s) {`, new: `if n.Tick < max(t.floor, s.floor) && !complete(s) && false {`,
 		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
 	},
 	{
-		name: "names-forgotten-silently", rule: "a name that leaves the full ring raises the floor",
-		file: "local/table.go", old: `t.floor = max(t.floor, old.tick)`, new: `_ = old`,
+		name: "names-forgotten-silently", rule: "a name that leaves a full set raises its floor",
+		file: "local/table.go", old: "\ts.floor = max(s.floor, s.ticks[oldest])\n", new: "",
 		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
 	},
 	{
 		name: "names-lower-tick-kept", rule: "a late message does not lower the tick of a name",
-		file: "local/table.go", old: `if t.ticks[hash] < tick {`, new: `if true {`,
+		file: "local/table.go", old: `if s.ticks[i] < tick {`, new: `if true {`,
 		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
 	},
 	{
-		name: "names-hot-name-forgotten", rule: "a name stays known while a later invalidation of it is in the ring",
-		file: "local/table.go", old: ` && t.ticks[old.hash] == old.tick {`, new: ` {`,
-		pkg: "local", run: "^TestTableKeepsTheHighestTick$",
+		name: "names-hot-name-forgotten", rule: "the name that was invalidated longest ago leaves a full set",
+		file: "local/table.go", old: `if s.numbers[i] < s.numbers[oldest] {`, new: `if s.numbers[oldest] != 0 && s.numbers[i] == 0 {`,
+		pkg: "local", run: "^TestForgottenSinceTheCheckIsUnknown$",
+	},
+	{
+		name: "names-number-of-the-first", rule: "a name has the number of the invalidation that gave it its tick",
+		file: "local/table.go", old: `s.ticks[i], s.numbers[i] = tick, number`, new: `s.ticks[i] = tick`,
+		pkg: "local", run: "^TestForgottenSinceTheCheckIsUnknown$",
 	},
 	{
 		name: "names-number-forgotten", rule: "an entry found valid lately needs only what was applied since",
-		file: "local/table.go", old: `number >= t.left)`, new: `false)`,
+		file: "local/table.go", old: `return number >= s.left`, new: `return false`,
 		pkg: "local", run: "^TestEntryInUseOutlivesTheTable$",
 	},
 	{
-		name: "names-number-not-raised", rule: "an entry not asked for since the ring was renewed is in doubt",
-		file: "local/table.go", old: "\t\tt.left = old.number\n", new: "",
+		name: "names-number-not-raised", rule: "an entry not asked for since its set was renewed is in doubt",
+		file: "local/table.go", old: "\ts.left = s.numbers[oldest]\n", new: "",
 		pkg: "local", run: "^TestEntryInUseOutlivesTheTable$",
+	},
+	{
+		name: "names-elsewhere-by-number", rule: "numbers say nothing of a value from elsewhere",
+		file: "local/table.go", old: `func(*set) bool { return false }`, new: `func(*set) bool { return true }`,
+		pkg: "local", run: "^TestFullTableKnowsNothingBelowItsFloor$",
 	},
 }

@@ -247,7 +247,7 @@ var flightMutations = []mutation{
 	},
 	{
 		name: "flight-finished-not-checked", rule: "a finished flight's entry is judged like one in L1",
-		file: "tier/flight.go", old: `case f != nil && c.usable(f.entry):`, new: `case f != nil:`,
+		file: "tier/flight.go", old: `case f != nil && sp.usable(f.entry):`, new: `case f != nil:`,
 		pkg: "tier", run: "^TestNoStaleReadUnderLoad$/^L1$", count: 20,
 	},
 	{

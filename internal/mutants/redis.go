@@ -4,7 +4,7 @@ package main
 var tableMutations = []mutation{
 	{
 		name: "table-late-tick-wins", rule: "a bucket keeps the highest tick of a name (ZADD GT)",
-		file: "remote/lua/touch.lua", old: `'GT', ARGV[1], ARGV[i]`, new: `ARGV[1], ARGV[i]`,
+		file: "remote/lua/touch.lua", old: `bucket, 'GT', unpack(members)`, new: `bucket, unpack(members)`,
 		pkg: "remote", run: "^TestTableJudges$",
 	},
 	{
@@ -24,12 +24,12 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-stores-without-floor", rule: "an invalidation stores nothing in a bucket without a floor",
-		file: "remote/lua/touch.lua", old: `if not redis.call('ZSCORE', KEYS[1], 'floor') then`, new: `if false then`,
+		file: "remote/lua/touch.lua", old: `if redis.call('ZSCORE', bucket, 'floor') then`, new: `if true then`,
 		pkg: "remote", run: "^TestMissingBucketIsDead$",
 	},
 	{
 		name: "table-nonce-kept", rule: "an invalidation deletes the nonce of a bucket in the making",
-		file: "remote/lua/touch.lua", old: `redis.call('DEL', KEYS[1])`, new: ``,
+		file: "remote/lua/touch.lua", old: `redis.call('DEL', bucket)`, new: ``,
 		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
 	},
 	{
@@ -114,7 +114,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "delete-keeps-marker", rule: "an invalidation takes the value or the marker away",
-		file: "remote/lease.go", old: `p.Unlink(ctx, s.entryKey(key))`, new: `p.Exists(ctx, s.entryKey(key))`,
+		file: "remote/lease.go", old: `p.Unlink(ctx, call...)`, new: `p.Exists(ctx, call...)`,
 		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
 	},
 	{
