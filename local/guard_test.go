@@ -79,7 +79,7 @@ func TestFlush(t *testing.T) {
 
 // Names that share a stripe do not outdate each other: the table knows them apart.
 func TestSharedStripesAreToldApart(t *testing.T) {
-	g := local.NewGuard(1 << 17)
+	g := local.NewGuard(1 << 18)
 	var entries []*local.Entry
 	for i := range 20 {
 		entries = append(entries, entry(g, 1, fmt.Sprint("k:", i)))
@@ -98,15 +98,16 @@ func TestSharedStripesAreToldApart(t *testing.T) {
 }
 
 func TestFullTableKnowsNothingBelowItsFloor(t *testing.T) {
-	g := local.NewGuard(8)
+	g := local.NewGuard(16)
 	names := []local.Name{local.NewName("k:a", 1)}
 	g.Apply([]string{"k:a"}, 2)
+	for i := range 15 {
+		g.Apply([]string{fmt.Sprint("k:other", i)}, uint64(i)+3)
+	}
 	if got := g.Judge(names); got != local.Dead {
 		t.Errorf("remembered: got %v; want Dead", got)
 	}
-	for i := range 8 {
-		g.Apply([]string{fmt.Sprint("k:other", i)}, uint64(i)+3)
-	}
+	g.Apply([]string{"k:one too many"}, 20)
 	if got := g.Judge(names); got != local.Unknown {
 		t.Errorf("forgotten: got %v; want Unknown", got)
 	}
@@ -139,7 +140,31 @@ func TestEntryInUseOutlivesTheTable(t *testing.T) {
 	}
 }
 
-// A name invalidated again and again stays known when its older places leave the ring.
+// The table is filled by other names between an entry's check and the next: what it forgot in between it must not take for nothing.
+func TestForgottenSinceTheCheckIsUnknown(t *testing.T) {
+	g := local.NewGuard(16)
+	g.Apply([]string{"k:a"}, 2)
+	e := entry(g, 3, "k:a")
+	for i := range 15 {
+		g.Apply([]string{fmt.Sprint("k:other", i)}, uint64(i)+3)
+	}
+	if got := g.Check(e); got != local.Valid {
+		t.Fatalf("other names were invalidated: got %v; want Valid", got)
+	}
+	g.Apply([]string{"k:a"}, 20) // e is outdated
+	for i := range 15 {
+		g.Apply([]string{fmt.Sprint("k:more", i)}, uint64(i)+21)
+	}
+	if got := g.Check(e); got != local.Dead {
+		t.Errorf("15 of 16 places were renewed: got %v; want Dead, the name was invalidated later than the others", got)
+	}
+	g.Apply([]string{"k:one too many"}, 40)
+	if got := g.Check(e); got != local.Unknown {
+		t.Errorf("all places were renewed: got %v; want Unknown", got)
+	}
+}
+
+// A name invalidated again and again stays known.
 func TestTableKeepsTheHighestTick(t *testing.T) {
 	g := local.NewGuard(8)
 	for i := range 20 {
