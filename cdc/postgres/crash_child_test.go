@@ -42,7 +42,7 @@ type doom struct {
 	Redis    string // address
 	Postgres string // URL
 	Name     string // of the cache and of the slot
-	At       string // "before", "amid" or "after", and a step
+	At       string // "before" or "after", and a step
 	Wrong    bool   // takes the steps in the wrong order
 }
 
@@ -148,7 +148,7 @@ func stepOf(cmd redis.Cmder) string {
 		return "tick"
 	case strings.HasPrefix(key, "{names:"):
 		return "table"
-	case key == "{bus}:head" && len(args) > 6: // with a payload; else it reads the head
+	case key == "{bus}:head" && strings.HasSuffix(fmt.Sprint(args[6]), ":{bus}"): // with a channel; else it reads the journal
 		return "publish"
 	case key == "{feed:"+crashFeed+"}":
 		return "checkpoint"
@@ -170,16 +170,11 @@ func (c *doomed) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook implements redis.Hook. Amid a pipeline only its first
-// command was executed.
+// ProcessPipelineHook implements redis.Hook. A step is one command to one server.
 func (c *doomed) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		step := stepOf(cmds[0])
 		c.at("before", step)
-		if c.At == "amid "+step && c.armed.Load() && len(cmds) > 1 {
-			_ = next(ctx, cmds[:1])
-			c.at("amid", step)
-		}
 		err := next(ctx, cmds)
 		c.at("after", step)
 		return err

@@ -24,8 +24,8 @@ func TestCrash(t *testing.T) {
 	w := newCrashWorld(t)
 	for i, at := range []string{
 		"before tick", "after tick",
-		"before deletes", "amid deletes", "after deletes",
-		"before table", "amid table", "after table",
+		"before deletes", "after deletes",
+		"before table", "after table",
 		"before publish", "after publish",
 		"before checkpoint", "after checkpoint",
 		"before ack", "after ack",
