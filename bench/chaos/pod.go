@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tandem-cache/tandem/tier"
+)
+
+// The rows: those of the shelves, then those that only the program's probe writes.
+const (
+	shelves    = 10
+	shelfRows  = 40
+	probeRows  = 4
+	rows       = shelfRows + probeRows
+	readEvery  = 4 * time.Millisecond
+	readBurst  = 6
+	probeEvery = 2 * time.Millisecond // reads of all probe rows
+	writeEvery = 150 * time.Millisecond
+	callLimit  = 3 * time.Second // a reader's patience
+	spanLimit  = time.Second     // of one line of reads
+)
+
+// A pod reads and writes.
+type pod struct {
+	cfg     childConfig
+	cache   *tier.Cache
+	db      *pgxpool.Pool
+	history *history
+	items   *tier.Space[versionsValue]
+	shelves *tier.Space[versionsValue]
+
+	reads, errors, loads, writes atomic.Int64 // since the last report
+}
+
+// versionsValue is what the cache holds: the rows that a value was made of.
+type versionsValue struct {
+	IDs      []int
+	Versions []int64
+}
+
+func (v versionsValue) versions() versions {
+	list := make(versions, len(v.IDs))
+	for i := range v.IDs {
+		list[i] = rowVersion{v.IDs[i], v.Versions[i]}
+	}
+	return list
+}
+
+func servePod(ctx context.Context, cfg childConfig, h *history, out io.Writer) error {
+	pool, err := pgxpool.ParseConfig(cfg.Postgres)
+	if err != nil {
+		return err
+	}
+	pool.MaxConns = 6
+	p := &pod{cfg: cfg, history: h}
+	if p.db, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
+		return err
+	}
+	defer p.db.Close()
+	cache, client, err := openCache(ctx, cfg.Redis, h)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	p.cache = cache
+	defer func() { _ = cache.Close(context.Background()) }()
+	if err := p.makeSpaces(); err != nil {
+		return err
+	}
+	say(out, "ready")
+	var wg sync.WaitGroup
+	for n := range 2 {
+		wg.Go(func() { p.read(ctx, p.random(n)) })
+	}
+	wg.Go(func() { p.probe(ctx) })
+	wg.Go(func() { p.write(ctx, p.random(9)) })
+	wg.Go(func() { p.report(ctx, out) })
+	wg.Wait()
+	return nil
+}
+
+func (p *pod) random(n int) *rand.Rand { return rand.New(rand.NewPCG(p.cfg.Seed, uint64(n))) }
+
+func (p *pod) makeSpaces() (err error) {
+	p.items, err = tier.NewSpace(p.cache, tier.SpaceConfig[versionsValue]{Name: itemSpace, Strategy: tier.CDC(feedName), Load: p.loadItem})
+	if err != nil {
+		return err
+	}
+	p.shelves, err = tier.NewSpace(p.cache, tier.SpaceConfig[versionsValue]{Name: shelfSpace, Strategy: tier.CDC(feedName), Load: p.loadShelf})
+	return err
+}
+
+func (p *pod) loadItem(ctx context.Context, id string) (versionsValue, error) {
+	return p.load(ctx, "i"+id, `SELECT id, version FROM items WHERE id = $1`, id)
+}
+
+// loadShelf makes a value of several rows: their tags are all that outdates it.
+func (p *pod) loadShelf(ctx context.Context, id string) (versionsValue, error) {
+	v, err := p.load(ctx, "s"+id, `SELECT id, version FROM items WHERE shelf = $1 ORDER BY id`, id)
+	for _, row := range v.IDs {
+		tier.DependsOn(ctx, "item", strconv.Itoa(row))
+	}
+	return v, err
+}
+
+// load reads the source. Some loads go on after they have read: what they read may be outdated before they return.
+func (p *pod) load(ctx context.Context, key, query, id string) (v versionsValue, err error) {
+	marked(ctx, fromSource)
+	p.loads.Add(1)
+	begin := now()
+	number, err := strconv.Atoi(id)
+	if err != nil {
+		return v, err
+	}
+	rows, err := p.db.Query(ctx, query, number)
+	if err != nil {
+		return v, err
+	}
+	var row int
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&row, &version}, func() error {
+		v.IDs, v.Versions = append(v.IDs, row), append(v.Versions, version)
+		return nil
+	})
+	if rand.N(4) == 0 {
+		time.Sleep(rand.N(30 * time.Millisecond))
+	}
+	p.history.write(false, "L", int64(begin), int64(now()), key)
+	return v, err
+}
+
+func (p *pod) report(ctx context.Context, out io.Writer) {
+	for tick := time.NewTicker(time.Second); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			say(out, p.reads.Swap(0), p.errors.Swap(0), p.loads.Swap(0), p.writes.Swap(0))
+		}
+	}
+}
+
+// every calls do until ctx ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}
+
+// read reads items and shelves at random.
+func (p *pod) read(ctx context.Context, random *rand.Rand) {
+	r := &reader{pod: p, spans: make(map[string]*reads)}
+	defer r.flush()
+	every(ctx, readEvery, func() {
+		for range readBurst {
+			if random.IntN(3) == 0 {
+				r.read(ctx, p.shelves, "s", 1+random.IntN(shelves))
+			} else {
+				r.read(ctx, p.items, "i", 1+random.IntN(shelfRows))
+			}
+		}
+	})
+}
+
+// probe keeps reading the few rows that show how soon a commit is seen.
+func (p *pod) probe(ctx context.Context) {
+	r := &reader{pod: p, spans: make(map[string]*reads)}
+	defer r.flush()
+	every(ctx, probeEvery, func() {
+		for id := range probeRows {
+			r.read(ctx, p.items, "i", shelfRows+1+id)
+		}
+	})
+}
+
+// A reader belongs to one goroutine. It joins reads of a key that got the same into one line, which keeps what the checks need: the last
+// begin is the hardest on an old version, the first end shows when a new one was seen.
+type reader struct {
+	pod   *pod
+	spans map[string]*reads // by key
+}
+
+func (r *reader) read(ctx context.Context, space *tier.Space[versionsValue], kind string, id int) {
+	m := &mark{tier: fromMemory}
+	limited, cancel := context.WithTimeout(context.WithValue(ctx, markKey{}, m), callLimit)
+	defer cancel()
+	text := strconv.Itoa(id)
+	if r.pod.cfg.Sabotage == sabotageHerd && rand.N(1000) == 0 {
+		_, _ = r.pod.loadItem(ctx, text)
+	}
+	begin := now()
+	v, err := space.Get(limited, text)
+	end := now()
+	r.pod.reads.Add(1)
+	if err != nil {
+		r.pod.errors.Add(1)
+		return
+	}
+	key := kind + text
+	s := r.spans[key]
+	got := v.versions()
+	if s != nil && s.tier == m.reached() && s.got.equal(got) && begin.sub(s.first) < spanLimit {
+		s.last = begin
+		s.count++
+		return
+	}
+	if s != nil {
+		r.put(s)
+	}
+	r.spans[key] = &reads{first: begin, last: begin, end: end, count: 1, tier: m.reached(), key: key, got: got}
+}
+
+func (r *reader) put(s *reads) {
+	r.pod.history.write(false, "R", int64(s.first), int64(s.last), int64(s.end), s.count, s.tier, s.key, s.got)
+}
+
+func (r *reader) flush() {
+	for _, s := range r.spans {
+		r.put(s)
+	}
+}
+
+// write raises versions of one item or of a whole shelf, and invalidates some of them itself.
+func (p *pod) write(ctx context.Context, random *rand.Rand) {
+	every(ctx, writeEvery, func() {
+		limited, cancel := context.WithTimeout(ctx, callLimit)
+		defer cancel()
+		query, id := `UPDATE items SET version = version + 1 WHERE id = $1 RETURNING id, version`, 1+random.IntN(shelfRows)
+		if random.IntN(8) == 0 {
+			query, id = `UPDATE items SET version = version + 1 WHERE shelf = $1 RETURNING id, version`, 1+random.IntN(shelves)
+		}
+		raised, err := raise(limited, p.db, p.history, query, id)
+		if err != nil {
+			return
+		}
+		p.writes.Add(1)
+		if random.IntN(3) == 0 {
+			p.invalidate(limited, raised)
+		}
+	})
+}
+
+// A querier is a pool or a connection.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// raise commits new versions and writes them down.
+func raise(ctx context.Context, db querier, h *history, query string, id int) (raised versions, err error) {
+	begin := now()
+	rows, err := db.Query(ctx, query, id)
+	if err != nil {
+		return nil, err
+	}
+	var r rowVersion
+	_, err = pgx.ForEachRow(rows, []any{&r.id, &r.version}, func() error {
+		raised = append(raised, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("raise: %w", err)
+	}
+	h.write(false, "C", int64(begin), int64(now()), raised)
+	return raised, nil
+}
+
+func (p *pod) invalidate(ctx context.Context, raised versions) {
+	names := make([]string, 0, 2*len(raised))
+	for _, r := range raised {
+		id := strconv.Itoa(r.id)
+		names = append(names, tier.Key(itemSpace, id), tier.Tag("item", id))
+	}
+	begin := now()
+	p.history.write(true, "T", int64(begin), raised)
+	var err error
+	if p.cfg.Sabotage != sabotageFake {
+		err = p.cache.Invalidate(ctx, names...)
+	}
+	p.history.write(true, "E", int64(begin), int64(now()), err == nil, raised)
+}
