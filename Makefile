@@ -10,6 +10,12 @@ BENCH        ?= .
 BENCH_COUNT  ?= 1
 FUZZ_TIME    ?= 30s
 
+# Of chaos: how many pods, for how long, and which faults (docs/chaos.md).
+PODS   ?= 3
+FOR    ?= 60s
+FAULTS ?= all
+SEED   ?= 0
+
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -70,6 +76,14 @@ fuzz: ## Each fuzz test for FUZZ_TIME
 .PHONY: mutants
 mutants: servers ## Take each rule of the protocol out; its test must notice
 	go run ./internal/mutants
+
+.PHONY: model
+model: ## Explore small worlds of the protocol, whole and without each rule
+	go run ./internal/model
+
+.PHONY: chaos
+chaos: servers ## Real servers and processes under faults: PODS=8 FOR=15m FAULTS=all
+	go run ./bench/chaos -pods $(PODS) -for $(FOR) -faults $(FAULTS) -seed $(SEED) $(CHAOS_FLAGS)
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## Known vulnerabilities; asks vuln.go.dev
