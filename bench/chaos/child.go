@@ -43,13 +43,13 @@ type counts struct {
 
 // childConfig is the first line that a child gets.
 type childConfig struct {
-	Name     string `json:"name"`
-	Number   int    `json:"number"`
-	Redis    string `json:"redis"`
-	Postgres string `json:"postgres"`
-	History  string `json:"history"`
-	Seed     uint64 `json:"seed"`
-	Sabotage string `json:"sabotage"`
+	Name     string   `json:"name"`
+	Number   int      `json:"number"`
+	Redis    string   `json:"redis"`
+	Postgres string   `json:"postgres"`
+	History  string   `json:"history"`
+	Seed     uint64   `json:"seed"`
+	Sabotage []string `json:"sabotage"`
 }
 
 // process is a running child.

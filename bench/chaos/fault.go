@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -55,6 +56,7 @@ func faultOf(name string) *fault {
 type attempt struct {
 	*world
 	*incident
+	beside []*incident // all of the round
 	random *rand.Rand
 	lasts  time.Duration
 }
@@ -66,6 +68,20 @@ func (a *attempt) child() *child {
 		}
 	}
 	panic("bug: no process " + a.Target)
+}
+
+// bystander draws a pod that no fault of the round is about; nil: there is none.
+func (a *attempt) bystander() *child {
+	var free []*child
+	for _, c := range a.pods {
+		if !slices.ContainsFunc(a.beside, func(i *incident) bool { return i.Target == c.name }) {
+			free = append(free, c)
+		}
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	return free[a.random.IntN(len(free))]
 }
 
 // way is the proxy to break: a follower's source now and then.

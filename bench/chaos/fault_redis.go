@@ -72,6 +72,9 @@ func flushAll(ctx context.Context, a *attempt) error {
 
 // promote makes the replica the master after it was held back, so that the last writes are lost. Every way to the old one is cut
 // first: it takes no more commands. It comes back as the replica of the new one, empty.
+//
+// A pod is killed meanwhile. The others have heard what the new master has not, and are safe from it; one that starts on the new master
+// knows only what that does.
 func promote(ctx context.Context, a *attempt) error {
 	old, next := a.client(), redis.NewClient(&redis.Options{Addr: a.replica.Addr})
 	defer func() { _, _ = old.Close(), next.Close() }()
@@ -98,9 +101,21 @@ func promote(ctx context.Context, a *attempt) error {
 	a.master, a.replica = a.replica, a.master
 	a.Note = fmt.Sprintf("lost %d broadcasts", p.Lost)
 	a.promotions = append(a.promotions, p)
+	late := a.bystander()
+	if late != nil {
+		if err := late.kill(); err != nil {
+			return err
+		}
+		a.Note += ", " + late.name + " killed"
+	}
 	for _, c := range a.children() {
 		c.proxy.lead(a.master.Addr)
 		if err := c.proxy.join(); err != nil {
+			return err
+		}
+	}
+	if late != nil {
+		if err := late.start(a.dir); err != nil {
 			return err
 		}
 	}
@@ -172,10 +187,13 @@ func evict(ctx context.Context, a *attempt) (err error) {
 func overflow(ctx context.Context, a *attempt) error {
 	client := a.client()
 	defer func() { _ = client.Close() }()
+	victim := a.bystander()
+	if victim == nil {
+		return nil
+	}
 	if err := client.ConfigSet(ctx, "client-output-buffer-limit", "pubsub 1048576 0 0").Err(); err != nil {
 		return err
 	}
-	victim := a.pods[a.random.IntN(len(a.pods))]
 	if err := victim.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}

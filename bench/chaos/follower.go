@@ -32,7 +32,7 @@ func serveFollower(ctx context.Context, cfg childConfig, h *history, out io.Writ
 	if err != nil {
 		return err
 	}
-	watched := &watchedFeed{Feed: feed, history: h, sabotage: cfg.Sabotage}
+	watched := &watchedFeed{Feed: feed, history: h, config: cfg}
 	follower, err := cdc.NewFollower(cdc.FollowerConfig{
 		Source: &watchedSource{source, watched}, Feed: watched,
 		Routes: cdc.Routes{"public.items": {Row: watched.route, All: []string{
@@ -63,10 +63,10 @@ func (s *watchedSource) Open(ctx context.Context, from string) (cdc.Stream, erro
 // follower's one goroutine.
 type watchedFeed struct {
 	*tier.Feed
-	history  *history
-	sabotage string
-	due      versions // brought and not yet passed
-	calls    int
+	history *history
+	config  childConfig
+	due     versions // brought and not yet passed
+	calls   int
 }
 
 func (f *watchedFeed) route(r cdc.Row) []string {
@@ -95,7 +95,7 @@ func (f *watchedFeed) Invalidate(ctx context.Context, names ...string) error {
 	begin := now()
 	f.history.write(true, "T", int64(begin), f.due)
 	var err error
-	if f.calls++; f.sabotage != sabotageDrop || f.calls%5 != 0 {
+	if f.calls++; !f.config.sabotaged(sabotageDrop) || f.calls%5 != 0 {
 		err = f.Feed.Invalidate(ctx, names...)
 	}
 	f.history.write(true, "E", int64(begin), int64(now()), false, f.due) // acknowledged is what the checkpoint passes
@@ -117,7 +117,7 @@ func (f *watchedFeed) Flush(ctx context.Context) error {
 
 // Advance implements cdc.Feed.
 func (f *watchedFeed) Advance(ctx context.Context, server, from, to string) (bool, error) {
-	if f.sabotage == sabotageForget {
+	if f.config.sabotaged(sabotageForget) {
 		stored, here, err := f.Checkpoint(ctx)
 		if err != nil {
 			return false, err

@@ -22,20 +22,20 @@ type options struct {
 	faults   []string
 	seed     uint64
 	calm     time.Duration
-	sabotage string
+	sabotage []string
 	keep     string
 	json     string
 }
 
 func parseFlags(args []string) (options, error) {
-	o, faults := options{}, ""
+	o, faults, sabotage := options{}, "", ""
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.IntVar(&o.pods, "pods", 3, "processes that read and write through the cache")
 	flags.DurationVar(&o.duration, "for", time.Minute, "how long faults are made")
 	flags.StringVar(&faults, "faults", "all", "all, none, or a list: "+strings.Join(faultNames(), ","))
 	flags.Uint64Var(&o.seed, "seed", 0, "of the schedule; 0: one at random, which the report shows")
 	flags.DurationVar(&o.calm, "calm", 0, "the least time between faults; 0: by the length of the run, 2s to 6s")
-	flags.StringVar(&o.sabotage, "sabotage", "", "break the cache, to see the checks fail: "+strings.Join(sabotages, ", "))
+	flags.StringVar(&sabotage, "sabotage", "", "break the cache, to see the checks fail: a list of "+strings.Join(sabotages, ","))
 	flags.StringVar(&o.keep, "keep", "", "a directory that must not exist, for the histories and the servers' logs; empty: a temporary one, which goes")
 	flags.StringVar(&o.json, "json", "", "a file for the report as JSON")
 	if err := flags.Parse(args); err != nil {
@@ -53,8 +53,13 @@ func parseFlags(args []string) (options, error) {
 			return o, fmt.Errorf("chaos: -faults: there is no %q", f)
 		}
 	}
-	if o.sabotage != "" && !slices.Contains(sabotages, o.sabotage) {
-		return o, fmt.Errorf("chaos: -sabotage: there is no %q", o.sabotage)
+	if sabotage != "" {
+		o.sabotage = strings.Split(sabotage, ",")
+	}
+	for _, s := range o.sabotage {
+		if !slices.Contains(sabotages, s) {
+			return o, fmt.Errorf("chaos: -sabotage: there is no %q", s)
+		}
 	}
 	if o.pods < 1 || o.duration < time.Second || flags.NArg() > 0 {
 		return o, errors.New("chaos: -pods is at least 1, -for at least 1s; nothing follows the flags")

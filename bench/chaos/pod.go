@@ -202,8 +202,11 @@ func (r *reader) read(ctx context.Context, space *tier.Space[versionsValue], kin
 	limited, cancel := context.WithTimeout(context.WithValue(ctx, markKey{}, m), callLimit)
 	defer cancel()
 	text := strconv.Itoa(id)
-	if r.pod.cfg.Sabotage == sabotageHerd && rand.N(1000) == 0 {
+	if kind == "i" && r.pod.cfg.sabotaged(sabotageHerd) && rand.N(200) == 0 {
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = r.pod.loadItem(ctx, text) })
 		_, _ = r.pod.loadItem(ctx, text)
+		wg.Wait()
 	}
 	begin := now()
 	v, err := space.Get(limited, text)
@@ -290,7 +293,7 @@ func (p *pod) invalidate(ctx context.Context, raised versions) {
 	begin := now()
 	p.history.write(true, "T", int64(begin), raised)
 	var err error
-	if p.cfg.Sabotage != sabotageFake {
+	if !p.cfg.sabotaged(sabotageFake) {
 		err = p.cache.Invalidate(ctx, names...)
 	}
 	p.history.write(true, "E", int64(begin), int64(now()), err == nil, raised)

@@ -12,14 +12,14 @@ import (
 
 // A report is what a run has shown.
 type report struct {
-	Pods      int     `json:"pods"`
-	Duration  string  `json:"duration"`
-	Seed      uint64  `json:"seed"`
-	Sabotage  string  `json:"sabotage,omitempty"`
-	BoundMS   float64 `json:"bound_ms"` // MaxStaleness
-	Lost      promise `json:"no_lost_invalidation"`
-	Backwards promise `json:"never_backwards"`
-	Once      promise `json:"one_load"`
+	Pods      int      `json:"pods"`
+	Duration  string   `json:"duration"`
+	Seed      uint64   `json:"seed"`
+	Sabotage  []string `json:"sabotage,omitempty"`
+	BoundMS   float64  `json:"bound_ms"` // MaxStaleness
+	Lost      promise  `json:"no_lost_invalidation"`
+	Backwards promise  `json:"never_backwards"`
+	Once      promise  `json:"one_load"`
 
 	Reads        int            `json:"reads"`
 	ByTier       map[string]int `json:"reads_by_tier"`

@@ -41,7 +41,7 @@ func (w *world) play(ctx context.Context) error {
 			return err
 		}
 	}
-	return pause(ctx, 3*maxStaleness)
+	return pause(ctx, 2*maxStaleness)
 }
 
 // A schedule draws faults. Each of the run's comes once before any comes again.
@@ -71,7 +71,7 @@ func (s *schedule) round(ctx context.Context) error {
 	s.show(made)
 	var wg sync.WaitGroup
 	for _, i := range made {
-		env := &attempt{world: s.w, incident: i, random: rand.New(rand.NewPCG(s.random.Uint64(), 2))}
+		env := &attempt{world: s.w, incident: i, beside: made, random: rand.New(rand.NewPCG(s.random.Uint64(), 2))}
 		env.lasts = 2*time.Second + time.Duration(s.random.Int64N(int64(4*time.Second)))
 		if i.Fault == "pause" && !s.long && s.w.o.duration >= 5*time.Minute {
 			s.long, env.lasts = true, time.Minute

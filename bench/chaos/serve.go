@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	sabotageFake   = "fake"   // direct invalidations are acknowledged and never done: promise 2
 	sabotageHerd   = "herd"   // some reads load beside the cache: promise 3
 )
+
+// sabotaged says whether the run breaks the cache in a way.
+func (c childConfig) sabotaged(how string) bool { return slices.Contains(c.Sabotage, how) }
 
 var sabotages = []string{sabotageDrop, sabotageForget, sabotageFake, sabotageHerd}
 
