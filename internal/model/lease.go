@@ -191,8 +191,7 @@ func leaseGet(t leaseState, off rule, i int, to func(string, leaseState)) {
 		if t.key.version < l.acked {
 			t.wrong = "a read that began after the acknowledgement got the value from before"
 		}
-		*l = leaseLoad{} // reads again
-		t.loads[i] = leaseLoad{pc: loadOver}
+		*l = leaseLoad{pc: loadOver}
 		to("hits L2", t)
 	case t.key.kind == keyValue:
 		l.pc, l.dead = loadMiss, t.key.token

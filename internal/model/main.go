@@ -22,7 +22,7 @@ import (
 
 func worlds() []world {
 	return []world{
-		guardWorld(), joinerWorld(), leaseWorld(), setWorld(), tickWorld(), bucketWorld(), resyncWorld(),
+		guardWorld(), joinerWorld(), keeperWorld(), leaseWorld(), setWorld(), tickWorld(), bucketWorld(), resyncWorld(),
 		busWorld(), failoverWorld(), followerWorld(), followersWorld(), nestingWorld(),
 	}
 }
