@@ -129,10 +129,10 @@ func reset(ctx context.Context, a *attempt) error {
 	return a.poisoned(ctx, "reset_peer", `"timeout": 0`, "downstream")
 }
 
-// halfOpen keeps connections open and lets nothing through. What was sent is lost, or arrives in the end, late.
+// halfOpen keeps connections open and lets nothing through: what is sent is lost, or arrives later than anybody waits for it.
 func halfOpen(ctx context.Context, a *attempt) error {
 	if a.random.IntN(2) == 0 {
-		return a.poisoned(ctx, "latency", `"latency": 3600000`, "downstream")
+		return a.poisoned(ctx, "latency", `"latency": 2500`, "downstream")
 	}
 	return a.poisoned(ctx, "timeout", `"timeout": 0`, "upstream", "downstream")
 }

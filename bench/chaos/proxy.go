@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -23,8 +21,7 @@ type proxy struct {
 
 	mu       sync.Mutex // guards the fields below
 	upstream string
-	cuts     int      // faults that want it cut
-	bad      []string // names of the toxics in force
+	cuts     int // faults that want it cut
 }
 
 // Proxies listen below the ports that systems give to outgoing connections, and above those of servertest: a client that dials a proxy
@@ -85,36 +82,24 @@ func (p *proxy) setLocked(enabled bool) error {
 func (p *proxy) poison(kind, direction, attributes string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t, err := p.p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+	_, err := p.p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
 		`{"type": %q, "stream": %q, "toxicity": 1, "attributes": {%s}}`, kind, direction, attributes)))
 	if err != nil {
 		return fmt.Errorf("proxy %s: %s: %w", p.p.Name, kind, err)
 	}
-	p.bad = append(p.bad, t.Name)
 	return nil
 }
 
-// heal takes the toxics away. A connection that does not let go of one, since its peer reads nothing, is cut.
+// heal ends the toxics, and with them the connections that have them: toxiproxy takes a toxic off a live connection only after it has
+// tried for 5 s to deliver each chunk that it holds, also where the client is gone.
 func (p *proxy) heal() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, name := range p.bad {
-		done := make(chan error, 1)
-		go func() { done <- p.p.Toxics.RemoveToxic(context.Background(), name) }()
-		var err error
-		select {
-		case err = <-done:
-		case <-time.After(5 * time.Second):
-			if err = p.setLocked(false); err == nil {
-				err = errors.Join(<-done, p.setLocked(p.cuts == 0))
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("proxy %s: %w", p.p.Name, err)
-		}
+	if err := p.setLocked(false); err != nil {
+		return err
 	}
-	p.bad = nil
-	return nil
+	p.p.Toxics = toxiproxy.NewToxicCollection(p.p) // nothing accepts now, and a connection keeps the collection it began with
+	return p.setLocked(p.cuts == 0)
 }
 
 func (p *proxy) close() { p.p.Stop() }
