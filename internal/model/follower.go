@@ -57,7 +57,10 @@ func followerWorld() world {
 			{followAckAtOnce, "ack-lag", "upstream acknowledgements lag behind the checkpoint"},
 			{followInvisible, "visibility", "a change is handed over when a new read sees it"},
 		},
-		[]string{"follower 1: the checkpoint moves", "follower 1: the checkpoint is refused", "follower 1: idle, steps down", "follower 1: acknowledges upstream"})
+		[]string{
+			"follower 1: the checkpoint moves", "follower 1: the checkpoint is refused",
+			"follower 1: idle, steps down", "follower 1: acknowledges upstream",
+		})
 }
 
 func followersWorld() world {

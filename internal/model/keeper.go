@@ -47,7 +47,10 @@ func keeperWorld() world {
 			{keeperTwoWriters, "one-writer", "one goroutine sets and deletes"},
 			{keeperNoCatchUp, "catch-up", "a key is set again when ristretto has shown the set before"},
 		},
-		reaches: []string{"caller: finds the finished flight", "caller: finds it in L1 after all", "keeper: deletes", "keeper: lets ristretto catch up"},
+		reaches: []string{
+			"caller: finds the finished flight", "caller: finds it in L1 after all",
+			"keeper: deletes", "keeper: lets ristretto catch up",
+		},
 	}.world()
 }
 

@@ -81,7 +81,10 @@ func leaseWorld() world {
 			{leaseLostKept, "lost-answer", "a lease whose answer was lost is given back"},
 			{leaseOwnBusy, "own-marker", "an acquire that the client sends again is granted again"},
 		},
-		reaches: []string{"load 1: hits L2", "load 1: fills", "load 2: is busy", "refresh: replaces", "load 1: is refused by fill", "load 2: finds a dead value"},
+		reaches: []string{
+			"load 1: hits L2", "load 1: fills", "load 2: is busy",
+			"refresh: replaces", "load 1: is refused by fill", "load 2: finds a dead value",
+		},
 	}.world()
 }
 

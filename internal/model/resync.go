@@ -58,7 +58,10 @@ func resyncWorld() world {
 			{resyncTickLate, "S-before-read", "a load notes the tick before it reads the source"},
 			{resyncBornLate, "number-before-L2", "a flight notes the number before it reads L2"},
 		},
-		reaches: []string{"flight: L2 is valid here", "flight: L2 is valid by Redis", "flight: L2 is dead here", "flight: L2 is dead by Redis", "the journal is lost"},
+		reaches: []string{
+			"flight: L2 is valid here", "flight: L2 is valid by Redis", "flight: L2 is dead here",
+			"flight: L2 is dead by Redis", "the journal is lost",
+		},
 	}.world()
 }
 
