@@ -5,6 +5,7 @@
 //	go run ./bench herd        one load for all callers of a cold or just-invalidated key, and the time until all have it
 //	go run ./bench hit         an L1 hit against a bare ristretto
 //	go run ./bench coherence   pgbench writes, pods read: every cached balance is right
+//	go run ./bench fanout      invalidated names a second from one follower to all pods
 //
 // Each takes -json, and -h for the rest.
 //
@@ -52,4 +53,11 @@
 //
 // It fails as well when too little happened to prove anything. To see that it can fail: -sabotage drop loses some invalidations,
 // late acknowledges them before they are done, keep lets readers hold on to values.
+//
+// # Fanout
+//
+// One process invalidates through tier's Feed, in calls of as many names as a cdc.Follower sends; the others only hear, and hold
+// nothing. Names a second count until the last pod has applied the last name. Every tenth of a second the follower tells of a call
+// that has just returned, and each pod says how long after that it had applied it: the delay includes the way of that
+// question through the program. Beside other work, and with all processes on two cores, look at the processor time of a name.
 package main

@@ -29,6 +29,7 @@ type role interface {
 type podConfig struct {
 	Herd      *herdPodConfig      `json:"herd,omitempty"`
 	Coherence *coherencePodConfig `json:"coherence,omitempty"`
+	Fanout    *fanoutPodConfig    `json:"fanout,omitempty"`
 }
 
 // closeTimeout bounds the end of a pod's role.
@@ -83,6 +84,8 @@ func newRole(ctx context.Context, m message, w *wire) (role, error) {
 		return newHerdPod(ctx, *cfg.Herd)
 	case cfg.Coherence != nil:
 		return newCoherencePod(ctx, *cfg.Coherence, w)
+	case cfg.Fanout != nil:
+		return newFanoutPod(ctx, *cfg.Fanout, w)
 	}
 	return nil, errors.New("no role")
 }

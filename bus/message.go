@@ -95,6 +95,9 @@ func encode(m Message) ([]byte, error) {
 }
 
 func decode(payload []byte) (m Message, err error) {
+	if m, ok := decodeInvalidation(payload); ok {
+		return m, nil
+	}
 	if err := msgpack.Unmarshal(payload, &m); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}

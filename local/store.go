@@ -57,6 +57,13 @@ func (s *Store) Get(space uint32, id string) (found *Entry) {
 	return e
 }
 
+// Has says whether there is an entry for the hash of id in space. Unlike Get it is no use of the entry, which the policy would
+// count: who asks because the entry was invalidated must not make it look popular.
+func (s *Store) Has(space uint32, id string) bool {
+	_, ok := s.cache.GetTTL(s.hash(space, id))
+	return ok
+}
+
 // Set stores e, later, if the policy admits it.
 func (s *Store) Set(e *Entry) bool {
 	e.sum = s.sum(e.Space, e.ID)

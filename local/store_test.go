@@ -67,3 +67,12 @@ func TestEntrySize(t *testing.T) {
 		t.Errorf("an entry has %d bytes; want 128", size)
 	}
 }
+
+func TestStoreHas(t *testing.T) {
+	s := newStore(t, 1<<20)
+	s.Set(local.NewEntry(1, "id", 1, 0, nil))
+	s.Wait()
+	if !s.Has(1, "id") || s.Has(2, "id") || s.Has(1, "other") {
+		t.Error("Has doesn't tell what is there from what is not")
+	}
+}

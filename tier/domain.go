@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -23,37 +24,52 @@ func (c *Cache) domainLocked(name string) *domain {
 	return d
 }
 
-// countInvalidations counts names once in each domain that they concern, and by origin.
+// countInvalidations counts names once in each domain that they concern, and by origin. It looks for the domains once for all
+// names of a kind: a feed's batch has hundreds of one space.
 func (c *Cache) countInvalidations(origin string, names []string) {
 	c.stats.invalidated(origin, len(names))
+	kinds := make(map[string]uint64)
+	for _, name := range names {
+		kinds[kindOf(name)]++
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for _, name := range names {
+	for kind, count := range kinds {
 		for _, d := range c.domains {
-			for _, sp := range d.spaces {
-				if sp.concerned(name) {
-					d.invalidations.Add(1)
-					break
-				}
+			if d.concerned(kind) {
+				d.invalidations.Add(count)
 			}
 		}
 	}
 }
 
-// concerned says whether entries of sp may stand on name.
-func (sp *space) concerned(name string) bool {
-	kind, rest := name[:2], name[2:]
-	switch kind {
+// kindOf is the part of a name that tells whom it concerns: of a key's its space, of a tag's its entity.
+func kindOf(name string) string {
+	switch name[:2] {
 	case keyName:
-		id, ok := strings.CutPrefix(rest, sp.name)
-		return ok && strings.HasPrefix(id, ":")
+		space, _, _ := splitKey(name[2:])
+		return name[:2+len(space)]
 	case tagName:
-		entity, _, _ := strings.Cut(rest, ":")
-		return sp.entities.has(Entity(entity))
-	case entityName:
-		return sp.entities.has(name)
-	case spaceName:
+		entity, _, _ := strings.Cut(name[2:], ":")
+		return name[:2+len(entity)]
+	default:
+		return name
+	}
+}
+
+func (d *domain) concerned(kind string) bool {
+	return slices.ContainsFunc(d.spaces, func(sp *space) bool { return sp.concerned(kind) })
+}
+
+// concerned says whether entries of sp may stand on names of a kind.
+func (sp *space) concerned(kind string) bool {
+	switch rest := kind[2:]; kind[:2] {
+	case keyName, spaceName:
 		return rest == sp.name
+	case tagName:
+		return sp.entities.has(Entity(rest))
+	case entityName:
+		return sp.entities.has(kind)
 	default:
 		return rest == sp.strategy.feed
 	}

@@ -131,6 +131,7 @@ func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) 
 // them may find its lease free.
 func (c *Cache) apply(names []string, tick uint64) {
 	c.guard.Apply(names, tick)
+	var sp *space // of the key before: a batch mostly has many of one space
 	for _, name := range names {
 		key, ok := strings.CutPrefix(name, keyName)
 		if !ok {
@@ -138,13 +139,19 @@ func (c *Cache) apply(names []string, tick uint64) {
 		}
 		c.waiters.wake(key)
 		space, id, _ := splitKey(key)
-		c.mu.RLock()
-		sp := c.byName[space]
-		c.mu.RUnlock()
-		if sp != nil && c.store.Get(sp.number, id) != nil {
+		if sp == nil || sp.name != space {
+			sp = c.spaceNamed(space)
+		}
+		if sp != nil && c.store.Has(sp.number, id) {
 			c.keeper.offer(keeperJob{space: sp.number, id: id})
 		}
 	}
+}
+
+func (c *Cache) spaceNamed(name string) *space {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.byName[name]
 }
 
 // entitySet is the entities that a space's loaders have depended on.
