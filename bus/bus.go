@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -55,6 +56,42 @@ func open(cfg Config, clock func() instant) *Bus {
 	b := &Bus{cfg: cfg, stop: stop, done: make(chan struct{}), clock: clock}
 	go b.run(ctx)
 	return b
+}
+
+// probes is how often the journal is looked at in each MaxStaleness.
+const probes = 3
+
+func (b *Bus) turn() time.Duration { return b.cfg.MaxStaleness / probes }
+
+// run hands over what is published until ctx ends. The journal is looked at in turns, and whenever a subscription begins or a message
+// shows a gap; that works, slower, also while there is no subscription.
+func (b *Bus) run(ctx context.Context) {
+	defer close(b.done)
+	l, r := newListener(b), &receiver{bus: b}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.run(ctx) })
+	turn := time.NewTicker(b.turn())
+	defer turn.Stop()
+	last := b.clock()
+	r.try(r.catchUp(ctx))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case msg := <-l.heard:
+			if !r.received(ctx, msg) {
+				l.another()
+			}
+		case <-turn.C:
+			now := b.clock()
+			if now.stalled(last, b.turn()) {
+				b.cfg.Handler.Stalled()
+			}
+			last = now
+			r.try(r.catchUp(ctx))
+		}
+	}
 }
 
 // Close ends the subscription and waits, for as long as ctx lasts, until no Handler method runs. Twice is fine.

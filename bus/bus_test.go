@@ -117,7 +117,7 @@ func (r *recorder) count(event string) (n int) {
 
 func connect(t *testing.T, addr string) *redis.Client {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: addr, ReadTimeout: 200 * time.Millisecond, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Addr: addr, ReadTimeout: time.Second, MaxRetries: -1})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }

@@ -1,6 +1,22 @@
 package bus
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Replay is how many messages one call brings to who has n of the present lineage.
+func Replay(ctx context.Context, client *redis.Client, name string, n uint64) (int, error) {
+	b := &Bus{cfg: Config{Client: client, Name: name, MaxStaleness: time.Minute}}
+	head, _, err := b.after(ctx, place{})
+	if err != nil {
+		return 0, err
+	}
+	_, missing, err := b.after(ctx, place{head.lineage, n})
+	return len(missing), err
+}
 
 // Encode is the payload of m.
 func Encode(m Message) ([]byte, error) { return encode(m) }

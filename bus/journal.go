@@ -29,11 +29,12 @@ var (
 const (
 	journalMessages = 16384
 	journalBytes    = 64 << 20
-	replayBatch     = 128 // messages that one call replays
+	replayMessages  = 128     // that one call replays
+	replayBytes     = 1 << 20 // about
 )
 
 func journalCapacity(payload []byte) int {
-	return min(journalMessages, max(replayBatch, journalBytes/(len(payload)+1)))
+	return min(journalMessages, max(replayMessages, journalBytes/(len(payload)+1)))
 }
 
 // Publish appends m to the journal and broadcasts it. nil means that both happened; after an error either may have.
@@ -58,9 +59,9 @@ type place struct {
 // after reads the head, and messages that follow from in its lineage, oldest first. It makes a lineage where there is none, so
 // that the first message of a cache is no gap to those who listen.
 func (b *Bus) after(ctx context.Context, from place) (head place, missing []frame, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.MaxStaleness/probes)
+	ctx, cancel := context.WithTimeout(ctx, b.turn())
 	defer cancel()
-	reply, err := replayScript.Run(ctx, b.cfg.Client, b.headKeys(), newLineage(), from.lineage, from.n, replayBatch).Slice()
+	reply, err := replayScript.Run(ctx, b.cfg.Client, b.headKeys(), newLineage(), from.lineage, from.n, replayMessages, replayBytes).Slice()
 	if err != nil {
 		return place{}, nil, fmt.Errorf("bus: read the journal: %w", err)
 	}

@@ -5,133 +5,97 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 const (
-	probes     = 3                       // in each MaxStaleness; so many in a row without a word on the subscription end it
 	queue      = 256                     // messages received and not yet handled; full, Redis holds the rest
+	idle       = 100 * time.Millisecond  // silence after which the listener looks whether it is to go on
 	minBackoff = 50 * time.Millisecond   // before the first new subscription
 	maxBackoff = 1500 * time.Millisecond // before any further
 )
 
-// run owns the bus's goroutines: one subscription after another until ctx ends.
-func (b *Bus) run(ctx context.Context) {
-	defer close(b.done)
-	r := &receiver{bus: b}
+// A listener keeps a subscription and passes on what it brings. Its goroutine alone touches the subscription.
+//
+// PubSub's own reconnect is not relied on, nor its channel: both hide that messages were lost.
+type listener struct {
+	bus   *Bus
+	heard chan any      // what the subscription brings, its confirmation first
+	renew chan struct{} // holds one wish for another subscription
+}
+
+func newListener(b *Bus) *listener {
+	return &listener{bus: b, heard: make(chan any, queue), renew: make(chan struct{}, 1)}
+}
+
+// run makes one subscription after another until ctx ends.
+func (l *listener) run(ctx context.Context) {
 	backoff := minBackoff
-	for ctx.Err() == nil {
+	for {
 		began := time.Now()
-		err := b.listen(ctx, r)
+		err := l.listen(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
-		b.cfg.Logger.Warn("bus: subscription lost", "cache", b.cfg.Name, "error", err, "retry", backoff)
+		l.bus.cfg.Logger.Warn("bus: subscription lost", "cache", l.bus.cfg.Name, "error", err, "retry", backoff)
 		select {
 		case <-ctx.Done():
+			return
 		case <-time.After(backoff/2 + rand.N(backoff)):
 		}
 		backoff = min(backoff*2, maxBackoff)
 	}
 }
 
-// listen makes one subscription and hands over what it brings until it fails.
-//
-// PubSub's own reconnect is not used, nor its channel: both hide that messages were lost. The journal is read after the
-// subscription was confirmed: what is published later is heard.
-func (b *Bus) listen(ctx context.Context, r *receiver) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	sub, err := b.subscribe(ctx)
-	defer func() { _ = sub.Close() }() // ends the receive below
-	defer cancel()
-	if err != nil {
-		return err
-	}
-	b.stats.subscriptions.Add(1)
-	heard, failed := make(chan any, queue), make(chan error, 1)
-	wg.Go(func() { failed <- receive(ctx, sub, heard) })
-	if err := r.catchUp(ctx); err != nil {
-		return err
-	}
-	return b.attend(ctx, r, sub, heard, failed)
-}
-
-// attend handles what comes and probes in between.
-func (b *Bus) attend(ctx context.Context, r *receiver, sub *redis.PubSub, heard <-chan any, failed <-chan error) error {
-	turn := time.NewTicker(b.cfg.MaxStaleness / probes)
-	defer turn.Stop()
-	last, silent := b.clock(), 0
-	for {
+// listen makes one subscription and passes on what it brings, until it fails, is silent for MaxStaleness, or another is wished.
+func (l *listener) listen(ctx context.Context) error {
+	sub := l.bus.cfg.Client.Subscribe(ctx, l.bus.key(""))
+	defer func() { _ = sub.Close() }()
+	s := sign{alive: time.Now(), asked: time.Now()}
+	for ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case msg := <-heard:
-			silent = 0
-			if err := r.received(ctx, msg); err != nil {
+		case <-l.renew:
+			return errors.New("bus: the subscription is on another server than the journal")
+		default:
+		}
+		msg, err := sub.ReceiveTimeout(ctx, idle)
+		switch {
+		case isTimeout(err):
+			if err := l.ask(ctx, sub, &s); err != nil {
 				return err
 			}
-		case err := <-failed:
+			continue
+		case err != nil:
 			return fmt.Errorf("bus: receive: %w", err)
-		case <-turn.C:
-			now := b.clock()
-			if now.stalled(last, b.cfg.MaxStaleness/probes) {
-				b.cfg.Handler.Stalled()
-			}
-			last = now
-			r.try(r.catchUp(ctx))
-			if silent++; silent > probes {
-				return errors.New("bus: the subscription is silent")
-			}
-			if err := b.ping(ctx, sub); err != nil {
-				return err
-			}
 		}
-	}
-}
-
-// subscribe waits until Redis has confirmed the subscription: what is published from now on is heard or shows as a gap. The caller
-// closes it also after an error.
-func (b *Bus) subscribe(ctx context.Context) (*redis.PubSub, error) {
-	timeout := max(b.cfg.MaxStaleness, maxBackoff)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	sub := b.cfg.Client.Subscribe(ctx, b.key(""))
-	msg, err := sub.ReceiveTimeout(ctx, timeout)
-	if err != nil {
-		return sub, fmt.Errorf("bus: subscribe: %w", err)
-	}
-	if _, ok := msg.(*redis.Subscription); !ok {
-		return sub, fmt.Errorf("bus: subscribe: answered by %T", msg)
-	}
-	return sub, nil
-}
-
-// receive reads the subscription until it fails. A message waits here while the queue is full.
-func receive(ctx context.Context, sub *redis.PubSub, heard chan<- any) error {
-	for {
-		msg, err := sub.Receive(ctx)
-		if err != nil {
-			return err
-		}
+		s.alive, s.asked = time.Now(), time.Now()
 		select {
-		case heard <- msg:
+		case l.heard <- msg:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
+	return ctx.Err()
 }
 
-// ping asks the subscription for a sign of life. Its answer says nothing of messages lost: that is the journal's.
-func (b *Bus) ping(ctx context.Context, sub *redis.PubSub) error {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.MaxStaleness/probes)
+// A sign of life of a subscription: when it last brought something, and when it was last asked to.
+type sign struct{ alive, asked time.Time }
+
+// ask sends a ping to a subscription that is silent. Its answer says nothing of messages lost: that is the journal's.
+func (l *listener) ask(ctx context.Context, sub *redis.PubSub, s *sign) error {
+	switch now := time.Now(); {
+	case now.Sub(s.alive) > l.bus.cfg.MaxStaleness:
+		return errors.New("bus: the subscription is silent")
+	case now.Sub(s.asked) < l.bus.turn():
+		return nil
+	}
+	s.asked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, l.bus.turn())
 	defer cancel()
 	if err := sub.Ping(ctx); err != nil {
 		return fmt.Errorf("bus: ping: %w", err)
@@ -139,12 +103,15 @@ func (b *Bus) ping(ctx context.Context, sub *redis.PubSub) error {
 	return nil
 }
 
-func (r *receiver) received(ctx context.Context, received any) error {
-	switch msg := received.(type) {
-	case *redis.Message:
-		return r.take(ctx, []byte(msg.Payload))
-	case *redis.Subscription: // the client subscribed anew behind our back
-		return errors.New("bus: the client reconnected")
+// another ends the present subscription.
+func (l *listener) another() {
+	select {
+	case l.renew <- struct{}{}:
+	default:
 	}
-	return nil // a pong
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -1,70 +1,44 @@
 package bus_test
 
 import (
-	"bytes"
 	"context"
-	"net"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-cache/tandem/bus"
 	"github.com/tandem-cache/tandem/internal/servertest"
 )
 
-// slowSubscribe is a network that takes 100 ms to bring a SUBSCRIBE to Redis.
-type slowSubscribe struct {
-	net.Conn
-	sent *atomic.Bool
-}
-
-func (c slowSubscribe) Write(b []byte) (int, error) {
-	if !bytes.Contains(bytes.ToLower(b), []byte("subscribe")) {
-		return c.Conn.Write(b)
+// What is published while there is no subscription is heard when the next one begins.
+func TestSubscriptionBeginsWithAReplay(t *testing.T) {
+	server := servertest.StartRedis(t)
+	r := newRecorder()
+	cfg := config(connect(t, server.Addr), r)
+	cfg.MaxStaleness = time.Hour // no other probe
+	b := bus.Open(cfg)
+	defer func() { _ = b.Close(context.Background()) }()
+	r.await(t, "resync")
+	eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
+	client := connect(t, server.Addr)
+	if err := client.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
 	}
-	late := bytes.Clone(b)
-	time.AfterFunc(100*time.Millisecond, func() {
-		c.sent.Store(true)
-		_, _ = c.Conn.Write(late)
-	})
-	return len(b), nil
+	loseMessage(t, client, 1)
+	r.await(t, "resync", "[k] 1")
 }
 
-// orderly notes whether Resync came before the subscription.
-type orderly struct {
-	*recorder
-	sent  *atomic.Bool
-	early atomic.Bool
-}
-
-func (o *orderly) Resync(ctx context.Context) error {
-	if !o.sent.Load() {
-		o.early.Store(true)
+// A pod whose subscriptions fail, by a rule of access perhaps, hears by the journal alone.
+func TestJournalServesWithoutASubscription(t *testing.T) {
+	server := servertest.StartRedis(t)
+	admin := connect(t, server.Addr)
+	if err := admin.Do(t.Context(), "acl", "setuser", "default", "-subscribe").Err(); err != nil {
+		t.Fatal(err)
 	}
-	return o.recorder.Resync(ctx)
-}
-
-// A receiver that took its bearings before its subscription would not know what was published in between.
-func TestResyncFollowsTheSubscription(t *testing.T) {
-	var sent atomic.Bool
-	client := redis.NewClient(&redis.Options{
-		Addr: servertest.StartRedis(t).Addr,
-		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			return slowSubscribe{conn, &sent}, err
-		},
-	})
-	t.Cleanup(func() { _ = client.Close() })
-	h := &orderly{recorder: newRecorder(), sent: &sent}
-	b := openFor(t, client, h)
-	h.await(t, "resync")
+	b, r := open(t, server.Addr)
+	r.await(t, "resync")
 	publish(t, b, 1)
-	h.await(t, "[k] 1")
-	if h.early.Load() {
-		t.Error("resync before Redis had been asked to subscribe")
-	}
+	r.await(t, "resync", "[k] 1")
+	r.awaitFresh(t)
 }
 
 // A server that took over, or came back, with the head of the journal may have lost numbers given out after it.

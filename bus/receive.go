@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // A receiver knows how far its pod has come in the journal. It outlives subscriptions and belongs to the bus's goroutine.
@@ -70,29 +72,37 @@ func (r *receiver) resync(ctx context.Context, to place) error {
 	return nil
 }
 
-// take handles what pub/sub brought. An error says that the subscription is of no use.
-func (r *receiver) take(ctx context.Context, raw []byte) error {
+// received handles what the subscription brought. It is false when the subscription is of no use.
+func (r *receiver) received(ctx context.Context, msg any) bool {
+	switch msg := msg.(type) {
+	case *redis.Message:
+		return r.take(ctx, []byte(msg.Payload))
+	case *redis.Subscription: // what was published before is in the journal
+		r.bus.stats.subscriptions.Add(1)
+		r.try(r.catchUp(ctx))
+	}
+	return true // a pong
+}
+
+func (r *receiver) take(ctx context.Context, raw []byte) bool {
 	f, err := parseFrame(raw)
 	switch {
 	case err != nil: // if it was numbered, the journal has it, or the next number shows the gap
 		r.bus.cfg.Logger.Warn("bus: message ignored", "cache", r.bus.cfg.Name, "error", err)
-		return nil
+		return true
 	case f.n == 0:
 		r.notice(f)
-		return nil
+		return true
 	case f.lineage == r.at.lineage && f.n <= r.at.n: // the journal was faster, or Redis repeats itself
-		return nil
+		return true
 	case f.lineage == r.at.lineage && f.n == r.at.n+1:
 		r.bus.stats.heard.Add(1)
 		r.try(r.hand(ctx, f))
-		return nil
+		return true
 	}
 	r.bus.stats.gaps.Add(1)
 	r.try(r.catchUp(ctx))
-	if r.at.lineage != "" && f.lineage != r.at.lineage {
-		return fmt.Errorf("bus: the subscription brings lineage %s, the journal is %s: they are on two servers", f.lineage, r.at.lineage)
-	}
-	return nil
+	return r.at.lineage == "" || f.lineage == r.at.lineage // else it is on another server than the journal
 }
 
 // hand gives a numbered message to the owner.

@@ -158,10 +158,9 @@ func TestSubscriptionOnAnotherServerIsRenewed(t *testing.T) {
 // deaf is a network on which a subscription stays open and brings nothing.
 type deaf struct {
 	net.Conn
-	off        *atomic.Bool
+	off        *atomic.Int64 // those made before this instant, in Unix ns
+	made       int64
 	subscribed atomic.Bool
-	closed     chan struct{}
-	once       sync.Once
 }
 
 func (c *deaf) Write(b []byte) (int, error) {
@@ -172,18 +171,15 @@ func (c *deaf) Write(b []byte) (int, error) {
 }
 
 func (c *deaf) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.off.Load() && c.subscribed.Load() {
-		<-c.closed
-		return 0, net.ErrClosed
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || c.off.Load() < c.made || !c.subscribed.Load() {
+			return n, err
+		}
 	}
-	return n, err
 }
 
-func (c *deaf) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
+func direct(c net.Conn) net.Conn { return c }
 
 func dialing(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *redis.Client {
 	t.Helper()
@@ -204,20 +200,20 @@ func dialing(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *redis.Cli
 // A subscription that freezes while commands go through loses nothing, and is found out.
 func TestFrozenSubscriptionIsFoundOut(t *testing.T) {
 	server := servertest.StartRedis(t)
-	var off atomic.Bool
+	var off atomic.Int64
 	r := newRecorder()
 	b := openFor(t, dialing(t, server.Addr, func(c net.Conn) net.Conn {
-		return &deaf{Conn: c, off: &off, closed: make(chan struct{})}
+		return &deaf{Conn: c, off: &off, made: time.Now().UnixNano()}
 	}), r)
 	r.await(t, "resync")
-	off.Store(true)
+	eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
+	off.Store(time.Now().UnixNano())
 	publish(t, b, 1)
 	sent := time.Now()
 	r.await(t, "resync", "[k] 1")
 	if took := time.Since(sent); took > maxStaleness {
 		t.Errorf("heard after %s; want at most %s", took, maxStaleness)
 	}
-	off.Store(false)
 	eventually(t, "subscribed anew", func() bool { return b.Stats().Subscriptions == 2 })
 }
 
@@ -263,7 +259,7 @@ func TestFreshFollowsTheWholeReplay(t *testing.T) {
 		p := &proving{recorder: newRecorder(), want: 1000}
 		openFor(t, connect(t, addr), p)
 		p.await(t, "resync")
-		err := connect(t, addr).Eval(t.Context(), `
+		err := dialing(t, addr, direct).Eval(t.Context(), `
 			for n = 1, 1000 do redis.call('XADD', KEYS[2], n .. '-0', 'p', ARGV[1]) end
 			redis.call('HSET', KEYS[1], 'n', '1000')`,
 			[]string{"shop:{bus}:head", "shop:{bus}:journal"}, mustEncode(t, 1)).Err()
@@ -318,6 +314,8 @@ func TestLaggingPodSlowsNobody(t *testing.T) {
 	server := servertest.StartRedis(t, "--client-output-buffer-limit", "pubsub 100000 0 0")
 	s := &slow{newRecorder(), make(chan struct{})}
 	lagging := openFor(t, connect(t, server.Addr), s)
+	letGo := sync.OnceFunc(func() { close(s.hold) })
+	t.Cleanup(letGo)
 	s.await(t, "resync")
 	b, r := open(t, server.Addr)
 	r.await(t, "resync")
@@ -329,7 +327,7 @@ func TestLaggingPodSlowsNobody(t *testing.T) {
 		}
 	}
 	eventually(t, "all heard by the other", func() bool { return len(r.all()) == 1+messages })
-	close(s.hold)
+	letGo()
 	eventually(t, "all heard by the one that lagged", func() bool { return len(s.all()) == 1+messages })
 	if !slices.Equal(s.all(), r.all()) {
 		t.Error("the two heard the messages in different orders")
@@ -365,10 +363,37 @@ func TestSuspendedMachineIsTold(t *testing.T) {
 	}
 }
 
+// A replay of large messages comes in answers that fit the deadline of a probe.
+func TestLargeReplayComesInParts(t *testing.T) {
+	onEach(t, func(t *testing.T, addr string) {
+		_, r := open(t, addr)
+		r.await(t, "resync")
+		client := dialing(t, addr, direct)
+		payload, err := bus.Encode(bus.Message{Kind: bus.Invalidate, Names: []string{strings.Repeat("x", 1<<20)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest := func() (n int) {
+			reply, err := bus.Replay(t.Context(), client, "shop", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply
+		}
+		for range 40 {
+			appendUnheard(t, client, payload)
+		}
+		if n := largest(); n < 1 || n > 8 {
+			t.Errorf("an answer has %d messages of 1 MB; want 1 to 8", n)
+		}
+		eventually(t, "all replayed", func() bool { return len(r.all()) == 41 })
+	})
+}
+
 // The journal takes bounded room, also of messages that are large.
 func TestJournalIsBounded(t *testing.T) {
 	server := servertest.StartRedis(t)
-	client := dialing(t, server.Addr, func(c net.Conn) net.Conn { return c })
+	client := dialing(t, server.Addr, direct)
 	b := openFor(t, client, newRecorder())
 	names := []string{strings.Repeat("x", 1<<20)}
 	for range 200 {
