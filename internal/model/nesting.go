@@ -19,7 +19,6 @@ type nestEntry struct {
 	there    bool
 	version  uint8
 	tag, key uint8 // S for the tag and for the inner's key; nestFree: does not stand on it
-	born     uint8 // when the row was read
 	expires  uint8
 }
 
@@ -95,7 +94,7 @@ func nestNext(s nestState, off rule, to func(string, nestState)) {
 
 // fresh is an inner entry loaded at a tick.
 func (s nestState) fresh(tick uint8) nestEntry {
-	return nestEntry{there: true, version: s.version, tag: tick, key: tick, born: s.now, expires: s.now + nestLife}
+	return nestEntry{there: true, version: s.version, tag: tick, key: tick, expires: s.now + nestLife}
 }
 
 func nestChange(s nestState, to func(string, nestState)) {
