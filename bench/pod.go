@@ -44,9 +44,11 @@ func servePod(in io.Reader, out io.Writer) error {
 	err := receive(in, func(m message) (err error) {
 		switch {
 		case r == nil:
-			if r, err = newRole(ctx, m, w); err != nil {
+			made, err := newRole(ctx, m, w)
+			if err != nil { // made is a nil of some type, and r stays nil
 				return w.send(kindError, err.Error())
 			}
+			r = made
 			return w.send(m.Kind, "started")
 		case isPush(m.Kind):
 			return r.push(m)
