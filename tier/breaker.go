@@ -11,7 +11,8 @@ const (
 )
 
 // A breaker spares reads the wait for a Redis that fails: after breakAfter failures in a row L2 is left out, but for one read each
-// breakFor that tries whether it is back. Reads left out load without a lease; nothing else changes for them.
+// breakFor that tries whether it is back, until one succeeds or the bus has read its head. Reads left out load without a lease; nothing
+// else changes for them.
 type breaker struct {
 	failures atomic.Int32
 	retryAt  atomic.Int64 // on the cache's clock

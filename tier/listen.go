@@ -34,9 +34,11 @@ func (l listener) Resync(ctx context.Context) error {
 }
 
 // Fresh lets L1 answer for MaxStaleness from the moment up to which everything was heard. A pod that was paused, or cut off, finds
-// that time over by itself: nobody has to tell it.
+// that time over by itself: nobody has to tell it. Redis has just answered, so reads may ask it again: without that, those that come
+// at once after an outage would all load, but for the one that tries L2.
 func (l listener) Fresh(asOf time.Time) {
 	c := l.cache
+	c.breaker.note(c.now(), nil)
 	c.trusted.Store(int64(asOf.Add(c.cfg.MaxStaleness).Sub(c.start)))
 	c.syncing.Do(func() { close(c.synced) })
 }

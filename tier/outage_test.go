@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -60,6 +62,63 @@ func TestReadsLeaveAFailingRedisOut(t *testing.T) {
 		p.want(t, "k", 0)
 		return metric(t, p.cache, "tandem_hits_total") > 0
 	})
+}
+
+// Once the pods are fresh again after an outage, loads are shared from the first read on.
+func TestLoadsAreSharedAtOnceAfterAnOutage(t *testing.T) {
+	server := servertest.StartRedis(t)
+	const keys = 16
+	var loads [keys]atomic.Int64
+	var pods [2]*tier.Space[int]
+	var caches [2]*tier.Cache
+	for i := range pods {
+		caches[i] = openCache(t, tier.Config{Redis: connect(t, server.Addr), RemoteTimeout: patience})
+		pods[i] = newSpace(t, caches[i], tier.SpaceConfig[int]{
+			Name: "test:row", Strategy: tier.CDC("feed"),
+			Load: func(_ context.Context, id string) (int, error) {
+				if n, err := strconv.Atoi(id); err == nil {
+					loads[n].Add(1)
+				}
+				time.Sleep(20 * time.Millisecond) // longer than the pods take to ask
+				return 1, nil
+			},
+		})
+	}
+	server.Freeze()
+	defer server.Thaw()
+	for _, p := range pods {
+		for i := range 5 {
+			if _, err := p.Get(t.Context(), fmt.Sprintf("during the outage %d", i)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, c := range caches {
+		eventually(t, "the pod is not fresh", func() bool { return !c.Health(t.Context()).L1.Trusted })
+	}
+	server.Thaw()
+	for _, c := range caches {
+		eventually(t, "the pod is fresh", func() bool { return c.Health(t.Context()).L1.Trusted })
+	}
+	var readers sync.WaitGroup
+	start := make(chan struct{})
+	for _, p := range pods {
+		for i := range keys {
+			readers.Go(func() {
+				<-start
+				if _, err := p.Get(t.Context(), strconv.Itoa(i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	close(start)
+	readers.Wait()
+	for i := range loads {
+		if n := loads[i].Load(); n != 1 {
+			t.Errorf("key %d was loaded %d times; want once", i, n)
+		}
+	}
 }
 
 func TestRedisRefusesFromTheStart(t *testing.T) {

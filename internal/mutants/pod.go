@@ -123,6 +123,11 @@ var readMutations = []mutation{
 		pkg: "tier", run: "^TestTTLCountsFromBeforeTheLoadInL2$",
 	},
 	{
+		name: "breaker-waits-for-a-read", rule: "a bus that has read its head shows that Redis answers: reads ask it at once",
+		file: "tier/listen.go", old: "\tc.breaker.note(c.now(), nil)\n", new: "",
+		pkg: "tier", run: "^TestLoadsAreSharedAtOnceAfterAnOutage$", count: 5,
+	},
+	{
 		name: "redis-error-is-an-error", rule: "a Redis that fails leads to the loader",
 		file: readFile,
 		old:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tif err != nil {\n\t\treturn c.loadAlone(ctx, f)\n",
