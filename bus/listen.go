@@ -47,7 +47,7 @@ func (l *listener) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff/2 + rand.N(backoff)):
+		case <-time.After(backoff/2 + jitter(backoff)):
 		}
 		backoff = min(backoff*2, maxBackoff)
 	}
@@ -114,4 +114,9 @@ func (l *listener) another() {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// jitter is a random duration below limit, by the clock alone: in virtual time it comes out the same again.
+func jitter(limit time.Duration) time.Duration {
+	return time.Duration(rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)).Int64N(int64(limit)))
 }

@@ -12,10 +12,12 @@ type backoff struct {
 	last            time.Duration // before the random part was taken off
 }
 
-// next returns the pause after one more failure.
+// next returns the pause after one more failure. What is random of it comes from
+// the clock alone: in virtual time it comes out the same again.
 func (b *backoff) next() time.Duration {
 	b.last = min(max(2*b.last, b.lowest), b.highest)
-	return b.last - rand.N(b.last/2+1)
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	return b.last - time.Duration(random.Int64N(int64(b.last/2+1)))
 }
 
 // reset follows a success.
