@@ -60,8 +60,8 @@ type Config struct {
 	// MaxStaleness. Zero: DefaultMaxStaleness. At least MinMaxStaleness.
 	MaxStaleness time.Duration
 
-	// FeedLimit is how long a feed may go unheard, unconnected or behind before the spaces it covers fall back to FallbackTTL.
-	// Zero: DefaultFeedLimit.
+	// FeedLimit is how long a feed may go unheard, unconnected or behind before the spaces it covers fall back to FallbackTTL. A
+	// pod may notice MaxStaleness later. Zero: DefaultFeedLimit.
 	FeedLimit time.Duration
 
 	// FallbackTTL is how old an entry of a space may be while the feed that covers it is silent: an older one is loaded again.

@@ -114,6 +114,27 @@ func TestReconnectingFeedStaysFresh(t *testing.T) {
 	})
 }
 
+// A report that reaches a pod half a minute late does not make the feed fresh for another FeedLimit.
+func TestLateReportProvesNothing(t *testing.T) {
+	onLinks(t, func(t *testing.T, a, b pod, linkOfB *link, src *source) {
+		f, err := a.cache.Feed("feed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLoads(t, b, src, 1)
+		report(t, f, true, 0, 120)
+		wantLoads(t, b, src, 1)
+		linkOfB.sever()
+		report(t, f, true, 0, 1) // the last one
+		time.Sleep(tier.DefaultFeedLimit - 8*aLittle)
+		linkOfB.mend()
+		time.Sleep(4 * aLittle)
+		wantLoads(t, b, src, 1) // fresh by what it heard before
+		time.Sleep(5 * aLittle)
+		wantLoads(t, b, src, 2)
+	})
+}
+
 // A pod that has just started finds old values in L2; it has not heard the feed yet.
 func TestOldValueInL2IsNotGoodWithoutTheFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,19 +60,20 @@ func (f *Feed) Advance(ctx context.Context, server, from, to string) (bool, erro
 }
 
 // Report tells every pod how the feed is: whether its follower is connected, the position and commit time of the last applied
-// change, and how long ago the oldest change not yet applied was committed. A report may get lost; send one each second.
+// change, and how long ago the oldest change not yet applied was committed. Send one each second: a pod that hears none for FeedLimit
+// falls back.
 func (f *Feed) Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error {
 	status := bus.FeedStatus{Feed: f.name, Connected: connected, Position: position, LagMS: lag.Milliseconds()}
 	if !committed.IsZero() {
 		status.CommittedMS = committed.UnixMilli()
 	}
-	f.cache.hearFeed(status)
+	f.cache.hearFeed(status, true)
 	if f.cache.bus == nil {
 		return nil
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.bus.Notify(ctx, bus.Message{Kind: bus.Feed, Status: &status})
+	return f.cache.bus.Publish(ctx, bus.Message{Kind: bus.Feed, Status: &status})
 }
 
 func (f *Feed) state() *feedState {
@@ -120,13 +121,20 @@ func (c *Cache) addFeedLocked(name string) *feedState {
 	return c.feeds[name]
 }
 
-// hearFeed notes a report. Feeds that nothing here names are not kept.
+// hearFeed notes a report; lately says that it was sent less than MaxStaleness ago. Feeds that nothing here names are not kept.
 //
 // A connected feed has applied what was committed up to its lag ago, and is fresh until FeedLimit after that moment. So one that
 // lags too far is not fresh, one that says nothing ceases to be by itself, also while this pod is paused, and one whose follower
 // reconnects within the limit stays fresh: a report of no connection changes nothing. The moment may go back, when a follower
 // starts again from an earlier checkpoint.
-func (c *Cache) hearFeed(status bus.FeedStatus) {
+//
+// A report that was long under way proves nothing. Those of other pods are numbered, so what a pod hears while it is trusted was
+// published after its last proof. Were that not asked:
+//
+//	1 pod: paused, or cut off
+//	2 follower: reports, and dies
+//	3 pod: wakes a minute later, hears the report, and takes the feed as fresh for another FeedLimit
+func (c *Cache) hearFeed(status bus.FeedStatus, lately bool) {
 	c.mu.RLock()
 	s := c.feeds[status.Feed]
 	c.mu.RUnlock()
@@ -136,7 +144,7 @@ func (c *Cache) hearFeed(status bus.FeedStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status, s.heard = status, time.Now()
-	if status.Connected {
+	if status.Connected && lately {
 		s.freshUntil.Store(int64(c.now() - status.Lag() + c.cfg.FeedLimit))
 	}
 }

@@ -72,7 +72,7 @@ func (l listener) Handle(m bus.Message) error {
 		c.waiters.wake(m.Names...)
 	case bus.Feed:
 		if m.Status != nil {
-			c.hearFeed(*m.Status)
+			c.hearFeed(*m.Status, c.isTrusted())
 		}
 	default:
 		return fmt.Errorf("tier: a message of kind %d", m.Kind)

@@ -53,8 +53,13 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "fallback-unconnected-fresh", rule: "a report of no connection proves nothing",
-		file: "tier/feed.go", old: `if status.Connected {`, new: `if status.Connected || true {`,
+		file: "tier/feed.go", old: `if status.Connected && lately {`, new: `if lately {`,
 		pkg: "tier", run: "^TestReconnectingFeedStaysFresh$",
+	},
+	{
+		name: "fallback-late-report-counts", rule: "a report that was long under way proves nothing",
+		file: "tier/feed.go", old: `if status.Connected && lately {`, new: `if status.Connected {`,
+		pkg: "tier", run: "^TestLateReportProvesNothing$",
 	},
 	{
 		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
