@@ -4,17 +4,23 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // maxUnrouted bounds the entities without a route that are remembered, so that
 // each is logged once.
 const maxUnrouted = 1000
 
-// work is a batch on its way to the cache.
+// work is a batch on its way to the cache, or several that are repeated at once.
 type work struct {
 	batch   Batch
 	names   []string         // what its events outdate, each once
+	flush   string           // why the whole feed is flushed as well; "": it isn't
 	refused map[int]struct{} // events whose names the cache refused as malformed
+
+	batches, events int       // how many these are
+	due             time.Time // when it is repeated
+	repeat          bool      // the cache has accepted it before
 }
 
 // route prepares a batch: it finds the names, each once, in their order.
@@ -34,22 +40,29 @@ func (f *Follower) route(ctx context.Context, b Batch) *work {
 		}
 		names.add(of)
 	}
-	return &work{batch: b, names: names.list, refused: make(map[int]struct{})}
+	w := &work{batch: b, names: names.list, refused: make(map[int]struct{}), batches: 1, events: len(b.Events)}
+	if b.Lost {
+		w.flush = "the source lost changes"
+	}
+	return w
 }
 
 // invalidate does everything that the batch asks of the cache. Nil: all of it
-// is acknowledged.
+// is acknowledged, and w has what the cache accepted.
 func (f *Follower) invalidate(ctx context.Context, w *work) error {
-	if w.batch.Lost {
-		if err := f.flush(ctx, "the source lost changes"); err != nil {
+	if w.flush != "" {
+		if err := f.flush(ctx, w.flush); err != nil {
 			return err
 		}
 	}
 	err := f.send(ctx, w.names)
-	if malformed(err) {
-		return f.invalidateEach(ctx, w)
+	switch {
+	case !malformed(err):
+		return err
+	case w.repeat: // its events are gone
+		return f.flush(ctx, "a name was accepted and is malformed when it is repeated")
 	}
-	return err
+	return f.invalidateEach(ctx, w)
 }
 
 // skip counts an event without a route and logs its entity once.
@@ -89,6 +102,7 @@ func (f *Follower) send(ctx context.Context, names []string) error {
 // invalidateEach follows when a name of the batch was refused as malformed: one
 // event at a time, to find out whose it is.
 func (f *Follower) invalidateEach(ctx context.Context, w *work) error {
+	var accepted set
 	whole := make(map[string]bool) // entities that were answered as a whole
 	for i, e := range w.batch.Events {
 		r, ok := f.cfg.Routes[e.Entity]
@@ -104,26 +118,29 @@ func (f *Follower) invalidateEach(ctx context.Context, w *work) error {
 				w.refused[i] = struct{}{}
 				f.poisoned(ctx, e, err, !whole[e.Entity])
 			}
-			err = nil
+			names.list, err = nil, nil
 			if !whole[e.Entity] {
-				err = f.sendAll(ctx, e.Entity, r)
+				names.list, err = f.sendAll(ctx, w, e.Entity, r)
 			}
 			whole[e.Entity] = err == nil
 		}
 		if err != nil {
 			return err
 		}
+		accepted.add(names.list)
 	}
+	w.names = accepted.list
 	return nil
 }
 
 // sendAll invalidates the entity as a whole, or the feed if even that is refused.
-func (f *Follower) sendAll(ctx context.Context, entity string, r Route) error {
-	err := f.send(ctx, r.All)
+func (f *Follower) sendAll(ctx context.Context, w *work, entity string, r Route) (accepted []string, err error) {
+	err = f.send(ctx, r.All)
 	if malformed(err) {
-		return f.flush(ctx, fmt.Sprintf("Routes[%q].All holds a malformed name", entity))
+		w.flush = fmt.Sprintf("Routes[%q].All holds a malformed name", entity)
+		return nil, f.flush(ctx, w.flush)
 	}
-	return err
+	return r.All, err
 }
 
 func (f *Follower) flush(ctx context.Context, why string) error {

@@ -36,6 +36,15 @@ type FollowerConfig struct {
 	// source can still start from an earlier one. The source keeps that much more
 	// of its log. Zero means DefaultRewind.
 	Rewind time.Duration
+	// Settle is for loaders that may read an old value after the change was
+	// handed over: from replicas that lag, or beside a source that can't tell when
+	// a commit is visible. So long after each invalidation it is repeated, and the
+	// checkpoint waits for that; choose it longer than the replicas ever lag. Until
+	// its repeat a change counts as not applied: while there are changes, the
+	// feed's lag is Settle and a little, so keep it well below tier's
+	// Config.FeedLimit. At most 10,000 batches and about 100,000 names wait; when so
+	// many do, the source is not read until the oldest is due. Zero: no repeat.
+	Settle time.Duration
 	// Standby is the time between two attempts to open a source that another
 	// follower holds. Zero means DefaultStandby.
 	Standby time.Duration
@@ -56,7 +65,7 @@ func (c FollowerConfig) withDefaults() (FollowerConfig, error) {
 	}
 	errs = append(errs, c.Routes.check())
 	for name, d := range map[string]*time.Duration{
-		"Heartbeat": &c.Heartbeat, "Rewind": &c.Rewind, "Standby": &c.Standby,
+		"Heartbeat": &c.Heartbeat, "Rewind": &c.Rewind, "Settle": &c.Settle, "Standby": &c.Standby,
 		"MinBackoff": &c.MinBackoff, "MaxBackoff": &c.MaxBackoff,
 	} {
 		if *d < 0 {

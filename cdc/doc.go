@@ -3,7 +3,8 @@
 // A [Source] yields what changed, in commit order, and can start again from a
 // position. [Routes] say which names of the cache a changed row outdates. A
 // [Follower] takes each batch through the same steps: invalidate, move the
-// checkpoint, acknowledge upstream.
+// checkpoint, acknowledge upstream. Where loaders read from lagging replicas it
+// invalidates once more in between ([FollowerConfig].Settle).
 //
 //	follower, err := cdc.NewFollower(cdc.FollowerConfig{
 //		Source: source, // for example a *postgres.Source
@@ -27,6 +28,9 @@
 //     entity feeds; if even that is refused, the whole feed is flushed.
 //   - A source that lost changes says so, and the feed is flushed before the
 //     checkpoint moves.
+//   - With a settle time every invalidation is made twice, that much apart, and the
+//     checkpoint waits for the second one: what a load read in between, from a
+//     replica that lagged by less, does not stay.
 //   - While the cache's server is down the follower holds one batch and retries.
 //   - One follower is active for each source that is exclusive; others stand by.
 //

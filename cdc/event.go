@@ -78,6 +78,7 @@ type Batch struct {
 	// were committed, by the source's clock. Zero: unknown, or no change.
 	Oldest, Committed time.Time
 	// Lost says that changes before this batch may be missing. The follower
-	// flushes the feed before it does anything else with the batch.
+	// flushes the feed before it does anything else with the batch, and reads the
+	// source on when the batch is acknowledged.
 	Lost bool
 }

@@ -47,6 +47,9 @@ type world struct {
 	bad        map[string]bool      // names refused as malformed
 	names      map[string]time.Time // when each was invalidated last
 	flushed    int
+	flushedAt  time.Time // last
+	settle     time.Duration
+	taken      map[int]time.Time // when each batch, by its index, was last taken; -1: the one that is Lost
 	reports    []report
 	reportErr  error
 }
@@ -58,7 +61,7 @@ type report struct {
 }
 
 func newWorld(t *testing.T, batches ...cdc.Batch) *world {
-	return &world{t: t, batches: batches, names: make(map[string]time.Time), bad: make(map[string]bool)}
+	return &world{t: t, batches: batches, names: make(map[string]time.Time), bad: make(map[string]bool), taken: make(map[int]time.Time)}
 }
 
 // step notes a step and runs the hook.
@@ -133,7 +136,7 @@ func (f feed) Flush(ctx context.Context) error {
 	if err := f.step("flush"); err != nil {
 		return err
 	}
-	f.set(func() { f.flushed++ })
+	f.set(func() { f.flushed++; f.flushedAt = time.Now() })
 	return errors.Join(f.end("flush"), ctx.Err())
 }
 
@@ -161,16 +164,24 @@ func (f feed) Advance(ctx context.Context, server, from, to string) (bool, error
 	return true, errors.Join(f.end("advance %s-%s", from, to), ctx.Err())
 }
 
-// appliedLocked checks that everything up to a position reached the cache.
+// appliedLocked checks that everything up to a position reached the cache, and
+// reached it again a settle time after it was taken.
 func (f feed) appliedLocked(to int) {
-	for _, b := range f.batches[:to] {
+	for i, b := range f.batches[:to] {
 		for _, e := range b.Events {
 			for _, r := range e.Rows {
-				if _, ok := f.names[r["name"]]; !ok && f.flushed == 0 {
+				at, ok := f.names[r["name"]]
+				if !ok && f.flushed == 0 {
 					f.t.Errorf("checkpoint %d before %q was invalidated", to, r["name"])
+				}
+				if ok && at.Before(f.taken[i].Add(f.settle)) {
+					f.t.Errorf("checkpoint %d before %q was repeated", to, r["name"])
 				}
 			}
 		}
+	}
+	if at, ok := f.taken[-1]; ok && f.flushedAt.Before(at.Add(f.settle)) {
+		f.t.Errorf("checkpoint %d before the flush was repeated", to)
 	}
 	if f.lostBelow > index(f.checkpoint) && f.flushed == 0 {
 		f.t.Errorf("checkpoint %d before the flush", to)
@@ -212,6 +223,7 @@ type stream struct {
 	*world
 	at      int
 	lost    bool
+	begin   bool // the stream begins when its first batch is acknowledged
 	closed  bool
 	changed chan struct{}
 }
@@ -238,11 +250,16 @@ func (s *stream) poll() (cdc.Batch, bool, error) {
 		return cdc.Batch{}, false, errors.New("closed")
 	case s.broken != nil:
 		return cdc.Batch{}, false, s.broken
+	case s.begin:
+		s.t.Error("read on before the lost batch was acknowledged")
+		return cdc.Batch{}, false, errors.New("not begun")
 	case s.lost:
-		s.lost = false
+		s.lost, s.begin = false, true
+		s.taken[-1] = time.Now()
 		return cdc.Batch{Lost: true, Position: strconv.Itoa(s.at)}, true, nil
 	case s.at < len(s.batches):
 		b := s.batches[s.at]
+		s.taken[s.at] = time.Now()
 		s.at++
 		if b.Position == "" {
 			b.Position = strconv.Itoa(s.at)
@@ -265,6 +282,7 @@ func (s *stream) Ack(ctx context.Context, position string) error {
 		s.t.Errorf("acknowledged %s with checkpoint %s", position, s.checkpoint)
 	}
 	s.acked = max(s.acked, index(position))
+	s.begin = false
 	s.mu.Unlock()
 	return errors.Join(s.end("ack %s", position), ctx.Err())
 }
@@ -302,6 +320,7 @@ func (w *world) config() cdc.FollowerConfig {
 		Routes: cdc.Routes{"t": {Row: func(r cdc.Row) []string { return []string{r.Must("name")} }, All: []string{"all-t"}}},
 		Logger: slog.New(slog.DiscardHandler),
 		Rewind: time.Millisecond,
+		Settle: w.settle,
 	}
 }
 

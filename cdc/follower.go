@@ -26,14 +26,15 @@ type Follower struct {
 	running  bool
 	stats    Stats     // Connected and Lag are computed when asked for
 	stream   Stream    // nil: disconnected
-	holding  bool      // a batch was taken and is not applied yet
-	oldest   time.Time // when its oldest change was committed
-	taken    time.Time // when it was taken
+	held     []held    // batches that were taken and are not applied yet, oldest first
 	caughtUp time.Time // everything committed before was applied, as last known
 	known    bool      // stats.Position and server were read from the feed
 	server   string    // that holds the checkpoint
 	unrouted map[string]bool
 }
+
+// held is when a batch was taken, and when its oldest change was committed.
+type held struct{ taken, oldest time.Time }
 
 // NewFollower checks cfg and makes a follower, which does nothing before Run.
 func NewFollower(cfg FollowerConfig) (*Follower, error) {
@@ -133,7 +134,7 @@ func (f *Follower) opened(stream Stream) {
 // closeStream ends the stream also when ctx has ended.
 func (f *Follower) closeStream(ctx context.Context, stream Stream) {
 	f.mu.Lock()
-	f.stream, f.holding = nil, false
+	f.stream, f.held = nil, nil
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()

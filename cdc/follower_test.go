@@ -44,23 +44,25 @@ func TestOrder(t *testing.T) {
 // Whatever step a follower dies at, before or after it took effect, the next one
 // loses nothing. What must hold at each step is checked by the world.
 func TestKill(t *testing.T) {
-	for _, lostBelow := range []int{0, 1} {
-		for _, when := range []string{"before", "after"} {
-			for _, how := range []string{"error", "cancel"} {
-				for n := range 14 {
-					name := fmt.Sprintf("lost=%d/%s/%s/%d", lostBelow, when, how, n)
-					t.Run(name, func(t *testing.T) {
-						synctest.Test(t, func(t *testing.T) { kill(t, lostBelow, when == "after", how == "cancel", n) })
-					})
+	for _, settle := range []time.Duration{0, time.Second} {
+		for _, lostBelow := range []int{0, 1} {
+			for _, when := range []string{"before", "after"} {
+				for _, how := range []string{"error", "cancel"} {
+					for n := range 18 {
+						name := fmt.Sprintf("settle=%s/lost=%d/%s/%s/%d", settle, lostBelow, when, how, n)
+						t.Run(name, func(t *testing.T) {
+							synctest.Test(t, func(t *testing.T) { kill(t, settle, lostBelow, when == "after", how == "cancel", n) })
+						})
+					}
 				}
 			}
 		}
 	}
 }
 
-func kill(t *testing.T, lostBelow int, after, cancel bool, n int) {
+func kill(t *testing.T, settle time.Duration, lostBelow int, after, cancel bool, n int) {
 	w := newWorld(t, batch("a"), batch("b", "c"), batch("d"))
-	w.lostBelow = lostBelow
+	w.lostBelow, w.settle = lostBelow, settle
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	left := n
@@ -374,9 +376,9 @@ func TestRunTwice(t *testing.T) {
 func TestConfig(t *testing.T) {
 	_, err := cdc.NewFollower(cdc.FollowerConfig{
 		Routes:    cdc.Routes{"a": {}, "": {All: []string{"x"}}, "b": {All: []string{""}}},
-		Heartbeat: -1, MinBackoff: time.Minute,
+		Heartbeat: -1, Settle: -1, MinBackoff: time.Minute,
 	})
-	for _, word := range []string{"Source is required", "Feed is required", `Routes["a"].All is empty`, `Routes[""]`, `Routes["b"].All holds`, "Heartbeat", "MinBackoff"} {
+	for _, word := range []string{"Source is required", "Feed is required", `Routes["a"].All is empty`, `Routes[""]`, `Routes["b"].All holds`, "Heartbeat", "FollowerConfig.Settle is negative", "MinBackoff"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("got error %v; want one with %q", err, word)
 		}

@@ -10,6 +10,7 @@ func (f *Follower) Stats() Stats {
 	now := time.Now()
 	f.mu.Lock()
 	st, stream, held := f.stats, f.stream, f.heldLocked(now)
+	st.Held = len(f.held)
 	behind := now.Sub(f.caughtUp)
 	running := f.running
 	f.mu.Unlock()
@@ -27,18 +28,18 @@ func (f *Follower) Stats() Stats {
 	return st
 }
 
-// heldLocked is how long the oldest change of the batch in hand waits. The clocks
-// of the source and of this process may differ, so that it is never less than
-// the time since the batch was taken.
+// heldLocked is how long the oldest change waits that was taken and not applied;
+// 0: there is none. The clocks of the source and of this process may differ, so
+// that it is never less than the time since its batch was taken.
 func (f *Follower) heldLocked(now time.Time) time.Duration {
-	if !f.holding {
-		return 0
+	var longest time.Duration
+	for _, h := range f.held {
+		longest = max(longest, now.Sub(h.taken), 1) // 0 would say that nothing waits
+		if !h.oldest.IsZero() {
+			longest = max(longest, now.Sub(h.oldest))
+		}
 	}
-	held := now.Sub(f.taken)
-	if !f.oldest.IsZero() {
-		held = max(held, now.Sub(f.oldest))
-	}
-	return max(held, 1) // 0 would say that nothing waits
+	return longest
 }
 
 // report tells the pods how the feed is, once a heartbeat, whatever the source

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,42 +14,67 @@ type session struct {
 	stream   Stream
 	server   string // that held the checkpoint when the session began
 	position string // the checkpoint as this session knows it
+	settling settleQueue
 	acks     *ackQueue
+	compared time.Time // when the checkpoint was last compared with position and server
 }
 
 func (s *session) run(ctx context.Context, retry *backoff) error {
+	s.compared = time.Now()
 	for {
-		b, idle, err := s.next(ctx)
-		switch {
-		case err != nil:
-			return fmt.Errorf("cdc: read the source: %w", err)
-		case idle:
-			err = s.idle(ctx)
-		default:
-			err = s.take(ctx, b)
-		}
-		if err != nil {
+		if err := s.turn(ctx); err != nil {
 			return err
 		}
 		retry.reset()
 	}
 }
 
-// next waits one heartbeat for a batch.
-func (s *session) next(ctx context.Context) (b Batch, idle bool, err error) {
-	beat, cancel := context.WithTimeout(ctx, s.f.cfg.Heartbeat)
-	defer cancel()
-	b, err = s.stream.Next(beat)
-	if err != nil && ctx.Err() == nil && beat.Err() != nil && errors.Is(err, beat.Err()) {
-		return Batch{}, true, nil
+// turn waits for a batch, or until there is something else to do.
+func (s *session) turn(ctx context.Context) error {
+	b, ok, err := s.next(ctx)
+	if err != nil {
+		return fmt.Errorf("cdc: read the source: %w", err)
 	}
-	return b, false, err
+	if ok {
+		if err := s.take(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := s.repeat(ctx); err != nil {
+		return err
+	}
+	if time.Since(s.compared) < s.f.cfg.Heartbeat {
+		return nil
+	}
+	return s.compare(ctx)
 }
 
-// idle looks whether the checkpoint still stands, on the same server: one that
-// forgot it, or another follower that moved it, would otherwise go unnoticed
-// until the next change.
-func (s *session) idle(ctx context.Context) error {
+// next waits for a batch until a repeat is due or the checkpoint is to be looked
+// at. While nothing more may be taken, it only waits.
+func (s *session) next(ctx context.Context) (b Batch, ok bool, err error) {
+	until := s.compared.Add(s.f.cfg.Heartbeat)
+	if due, waits := s.settling.next(); waits && due.Before(until) {
+		until = due
+	}
+	wait, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	if s.settling.full() {
+		<-wait.Done()
+		return Batch{}, false, ctx.Err()
+	}
+	b, err = s.stream.Next(wait)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil && errors.Is(err, wait.Err()) {
+		return Batch{}, false, nil
+	}
+	return b, err == nil, err
+}
+
+// compare looks whether the checkpoint still stands, on the same server, when it
+// has not been moved for a heartbeat: a server that forgot it, or another follower
+// that moved it, would otherwise go unnoticed until the next change, or until the
+// first repeat of a busy source.
+func (s *session) compare(ctx context.Context) error {
+	s.compared = time.Now()
 	stored, server, err := s.f.cfg.Feed.Checkpoint(ctx)
 	switch {
 	case err != nil:
@@ -59,17 +85,42 @@ func (s *session) idle(ctx context.Context) error {
 	return s.ack(ctx)
 }
 
-// take applies one batch, however long the feed takes to accept it, and
-// acknowledges what is due.
+// take invalidates what b outdates. The rest follows at once, or after the settle
+// time.
 func (s *session) take(ctx context.Context, b Batch) error {
 	s.f.hold(b)
+	if b.Lost {
+		s.acks.clear() // what the stream was opened at may mean nothing to the source
+	}
 	w := s.f.route(ctx, b)
+	if s.f.cfg.Settle == 0 {
+		return s.apply(ctx, w)
+	}
+	if err := s.insist(ctx, w, s.f.invalidate); err != nil {
+		return err
+	}
+	s.settling.push(w, time.Now().Add(s.f.cfg.Settle))
+	return nil
+}
+
+// apply takes w through all steps, and acknowledges what is due.
+func (s *session) apply(ctx context.Context, w *work) error {
+	if err := s.insist(ctx, w, s.attempt); err != nil {
+		return err
+	}
+	s.f.release(w)
+	if w.batch.Position != "" {
+		s.acks.push(w.batch.Position, time.Now(), w.batch.Lost)
+	}
+	return s.ack(ctx)
+}
+
+// insist attempts something until it succeeds, however long the feed takes to
+// accept it.
+func (s *session) insist(ctx context.Context, w *work, attempt func(context.Context, *work) error) error {
 	for retry := s.f.backoff(); ; {
-		err := s.attempt(ctx, w)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, errSteppedDown) || ctx.Err() != nil {
+		err := attempt(ctx, w)
+		if err == nil || errors.Is(err, errSteppedDown) || ctx.Err() != nil {
 			return err
 		}
 		s.f.count(func(st *Stats) { st.Retries++ })
@@ -79,14 +130,6 @@ func (s *session) take(ctx context.Context, b Batch) error {
 			return err
 		}
 	}
-	s.f.release(b)
-	if b.Lost {
-		s.acks.clear()
-	}
-	if b.Position != "" {
-		s.acks.push(b.Position, time.Now(), b.Lost)
-	}
-	return s.ack(ctx)
 }
 
 // attempt invalidates and then moves the checkpoint. It is repeated as a whole:
@@ -106,7 +149,7 @@ func (s *session) attempt(ctx context.Context, w *work) error {
 	if !ok {
 		return errSteppedDown
 	}
-	s.position = to
+	s.position, s.compared = to, time.Now()
 	return nil
 }
 
@@ -126,20 +169,18 @@ func (s *session) ack(ctx context.Context) error {
 func (f *Follower) hold(b Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.holding, f.taken, f.oldest = true, time.Now(), b.Oldest
+	f.held = append(f.held, held{taken: time.Now(), oldest: b.Oldest})
 }
 
-// release notes that b is applied.
-func (f *Follower) release(b Batch) {
+// release notes that w is applied, which was held longest.
+func (f *Follower) release(w *work) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.holding = false
-	f.stats.Batches++
-	f.stats.Events += uint64(len(b.Events))
-	if b.Position != "" {
-		f.stats.Position = b.Position
-	}
-	if b.Committed.After(f.stats.Committed) {
-		f.stats.Committed = b.Committed
+	f.held = f.held[w.batches:]
+	f.stats.Batches += uint64(w.batches)
+	f.stats.Events += uint64(w.events)
+	f.stats.Position = cmp.Or(w.batch.Position, f.stats.Position)
+	if w.batch.Committed.After(f.stats.Committed) {
+		f.stats.Committed = w.batch.Committed
 	}
 }

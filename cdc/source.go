@@ -25,8 +25,11 @@ type Source interface {
 // Close, the others from one goroutine at a time.
 type Stream interface {
 	// Next waits for the next batch. It hands over a change only when a new read
-	// of the source sees it. The end of ctx ends the wait and loses nothing: Next
+	// of the source sees it; if it can't tell, FollowerConfig.Settle makes up for
+	// it. The end of ctx ends the wait and loses nothing: Next
 	// may be called again. After any other error the stream is only good for Close.
+	// After a Lost batch Next is not called before the position of that batch is
+	// acknowledged.
 	Next(ctx context.Context) (Batch, error)
 	// Ack lets the source forget everything up to position, which came from a
 	// batch of this stream or is the one that it was opened at. It may take effect

@@ -4,12 +4,12 @@ import "time"
 
 // Stats is what a Follower did since it was made, and how it is now.
 type Stats struct {
-	Events      uint64 // taken, batches that are taken again not counted
-	Batches     uint64 // applied and, if they had a position, checkpointed
-	Invalidated uint64 // names acknowledged by Feed.Invalidate
+	Events      uint64 // applied
+	Batches     uint64 // applied (with a settle time: repeated) and, if they had a position, checkpointed
+	Invalidated uint64 // names acknowledged by Feed.Invalidate, repeats counted
 	Unrouted    uint64 // events of entities without a route
 	Poisonous   uint64 // events answered with their Route.All because they couldn't be routed
-	Flushes     uint64 // Feed.Flush acknowledged
+	Flushes     uint64 // Feed.Flush acknowledged, repeats counted
 	Opened      uint64 // streams opened; all but the first are reconnects
 	StepDowns   uint64 // times that the checkpoint was not where, or on the server, it had been
 	Rewinds     uint64 // times that the cache's server was another, and changes were applied again from its checkpoint
@@ -17,6 +17,7 @@ type Stats struct {
 
 	Connected bool          // a stream is open and knows its lag
 	Standby   bool          // another follower holds the source
+	Held      int           // batches taken and not applied yet: the one in hand, and those that settle
 	Position  string        // the checkpoint as this follower knows it
 	Committed time.Time     // when the last applied change was committed, by the source's clock
 	Lag       time.Duration // time since the oldest change not yet applied was committed
