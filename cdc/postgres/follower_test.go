@@ -124,6 +124,41 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// With a new slot the stream begins when its Lost batch is acknowledged, which a
+// settle time delays.
+func TestFollowerWithSettleTime(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
+	f := new(feed)
+	follower, err := cdc.NewFollower(cdc.FollowerConfig{
+		Source: db.sourceOf(postgres.Config{Tables: []string{"public.orders"}}),
+		Feed:   f,
+		Routes: cdc.Routes{"public.orders": {All: []string{"orders"}}},
+		Logger: slog.New(slog.DiscardHandler),
+		Settle: 300 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := follower.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+
+	f.await(t, "flushed twice and connected", func() bool { return f.flushed == 2 && f.checkpoint != "" && f.connected && f.lag == 0 })
+	before := f.position()
+	db.exec(`INSERT INTO orders VALUES (1)`)
+	f.await(t, "invalidated twice and checkpointed", func() bool { return len(f.names) == 2 && f.checkpoint != before })
+	if st := follower.Stats(); st.Opened != 1 || st.Flushes != 2 {
+		t.Errorf("got %d streams, %d flushes; want 1, 2", st.Opened, st.Flushes)
+	}
+}
+
 func (f *feed) position() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
