@@ -1,6 +1,9 @@
 package main
 
-const sessionFile = "cdc/session.go"
+const (
+	sessionFile = "cdc/session.go"
+	settleFile  = "cdc/settle.go"
+)
 
 // feedMutations are the rules by which a feed loses no change.
 var feedMutations = []mutation{
@@ -65,5 +68,40 @@ var feedMutations = []mutation{
 		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
 		file: "cdc/ack.go", old: `if e.now || now.Sub(e.at) >= q.window {`, new: `if true {`,
 		pkg: "cdc", run: "^TestFailoverWhileIdle$",
+	},
+	{
+		name: "feed-not-repeated", rule: "after the settle time an invalidation is repeated",
+		file: settleFile, old: "\t\tnames.add(one.names)\n", new: "",
+		pkg: "cdc", run: "^TestLaggingReplica$",
+	},
+	{
+		name: "feed-loss-not-repeated", rule: "so is the flush for what the source lost",
+		file: settleFile, old: "\t\tw.flush = cmp.Or(w.flush, one.flush)\n", new: "\t\t_ = cmp.Or(w.flush, one.flush)\n",
+		pkg: "cdc", run: "^TestLostIsRepeated$",
+	},
+	{
+		name: "feed-checkpoint-before-repeat", rule: "the checkpoint waits for the repeat",
+		file: sessionFile, old: `s.insist(ctx, w, s.f.invalidate)`, new: `s.insist(ctx, w, s.attempt)`,
+		pkg: "cdc", run: "^TestSettlingIsLeftToTheNext$",
+	},
+	{
+		name: "feed-applied-before-repeat", rule: "a change counts as applied after its repeat: the feed lags until then",
+		file: "cdc/report.go", old: `range f.held {`, new: `range f.held[:0] {`,
+		pkg: "cdc", run: "^TestLagUntilTheRepeat$",
+	},
+	{
+		name: "feed-settling-unbounded", rule: "the source is not read while as much settles as may",
+		file: settleFile, old: `return n >= maxSettling || q.names >= maxSettlingNames || n > 0`, new: `return n > 0`,
+		pkg: "cdc", run: "^TestSettlingIsBounded$",
+	},
+	{
+		name: "feed-read-on-after-a-loss", rule: "after a loss the source is read on when the flush has been repeated",
+		file: settleFile, old: ` || n > 0 && q.waiting[n-1].batch.Lost`, new: ``,
+		pkg: "cdc", run: "^TestLostIsRepeated$",
+	},
+	{
+		name: "feed-busy-server-not-compared", rule: "another server is noticed also while the source is busy and nothing moves the checkpoint yet",
+		file: sessionFile, old: `if time.Since(s.compared) < s.f.cfg.Heartbeat {`, new: `if ok || time.Since(s.compared) < s.f.cfg.Heartbeat {`,
+		pkg: "cdc", run: "^TestFailoverWhileSettling$",
 	},
 }
