@@ -23,7 +23,7 @@ import (
 func worlds() []world {
 	return []world{
 		guardWorld(), joinerWorld(), keeperWorld(), leaseWorld(), setWorld(), tickWorld(), bucketWorld(), resyncWorld(),
-		busWorld(), failoverWorld(), followerWorld(), followersWorld(), nestingWorld(),
+		busWorld(), failoverWorld(), followerWorld(), followersWorld(), settleWorld(), nestingWorld(),
 	}
 }
 
