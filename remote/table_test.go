@@ -187,8 +187,8 @@ func TestLayoutInRedis(t *testing.T) {
 		if n := len(client.Keys(ctx, "shop:{names:*}").Val()); n != 128 {
 			t.Errorf("%d buckets; want 128", n)
 		}
-		if got := client.HGetAll(ctx, "shop:{tick}").Val(); len(got) != 2 || got["last"] == "" {
-			t.Errorf("counter: got %v; want last and run", got)
+		if got := client.HGetAll(ctx, "shop:{tick}").Val(); len(got) != 3 || got["last"] == "" || got["ahead"] == "" {
+			t.Errorf("counter: got %v; want last, run and ahead", got)
 		}
 		if got := client.HGet(ctx, "shop:{feed:orders-feed}", "position").Val(); got != "16/B374D848" {
 			t.Errorf("checkpoint: got %q", got)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// jump is added to the counter where it finds itself on another server, or lost: more than a failover can lose of it.
-// What a failover loses is bounded by the difference of the nodes' clocks; the caller's seen covers the rest.
+// jump is how much further ahead of the clock the counter begins where it finds itself on another server, or lost: more than a
+// failover can lose of it. What one loses is bounded by the difference of the nodes' clocks; the caller's seen covers the rest.
 const jump = time.Hour
 
 // TakeTick gives out a tick: above every tick given out before and above seen. seen is the highest that the caller knows.

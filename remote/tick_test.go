@@ -101,6 +101,28 @@ func TestTicksJumpOnAnotherServer(t *testing.T) {
 	}
 }
 
+// Two failovers soon after each other, the second to a replica that had not heard of the first.
+func TestTicksRiseThoughTheJumpIsLost(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		take(t, s, 0)
+		replica := client.HGetAll(t.Context(), "shop:{tick}").Val()
+		replica["run"] = "another"
+		given := uint64(0)
+		for range 2 {
+			if err := client.HSet(t.Context(), "shop:{tick}", replica).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				tick := take(t, s, 0)
+				if tick <= given {
+					t.Fatalf("got %d, after %d was given out", tick, given)
+				}
+				given = tick
+			}
+		}
+	})
+}
+
 // A master that was demoted and promoted again has the run id that it had, and perhaps a counter that lost ticks.
 func TestTicksJumpAfterAPromotion(t *testing.T) {
 	server := servertest.StartRedis(t)

@@ -33,6 +33,7 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 		sp.stats.dead(reasonUnreadable)
 		return nil, nil
 	}
+	c.guard.Hear(env.Tick) // an invalidation by this pod is above it, also where the counter was lost
 	e := local.NewEntry(sp.number, f.id, value, born, names)
 	e.Cost = entryCost(e, len(env.Payload))
 	e.Read = c.now() - age(env)

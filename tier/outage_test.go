@@ -422,3 +422,20 @@ func TestCounterMadeAnewIsAboveWhatPodsHaveHeard(t *testing.T) {
 		}
 	}
 }
+
+// A pod that took a value from L2 knows of its tick: the invalidation that it makes itself is above, though the counter was lost.
+func TestTickOfAValueFromL2IsHeard(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	client, src := connect(t, addr), &source{}
+	a, b := newPod(t, addr, src), newPod(t, addr, src)
+	client.HIncrBy(t.Context(), "shop:{tick}", "last", (10 * time.Hour).Microseconds()) // some restarts, of which b has not heard
+	a.want(t, "k", 0)
+	eventually(t, "L2 is filled", func() bool { _, ok := b.Peek(t.Context(), "k"); return ok })
+	b.want(t, "k", 0)
+	client.Del(t.Context(), "shop:{tick}")
+	v := src.write("k")
+	if err := b.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	b.want(t, "k", v)
+}

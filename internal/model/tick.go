@@ -14,24 +14,33 @@ const (
 	tickReadPlain
 	tickReadLow
 	tickSeenRepeated
+	tickStands
 )
 
 const (
 	tickJump = 3 // above tickLag
-	tickLag  = 2 // what a failover may lose; it does not lose the jump of the one before
+	tickLag  = 2 // what a failover may lose, where the clocks differ by more than the time since the one before
 	tickMax  = 16
 )
 
+// A tickCounter is what Redis stores.
+type tickCounter struct {
+	last  uint8 // 0: no counter
+	ahead uint8 // of the clock
+	reign uint8 // in which it was last written
+}
+
 type tickState struct {
-	last, replica uint8 // of the counter, 0: none
-	moved         bool  // another server than the one stored beside the counter
-	clock         uint8
-	back          bool // the clock has stepped back once
-	heard         [2]uint8
-	high          uint8 // the highest read or taken
-	failovers     uint8
-	flushed       bool
-	wrong         string
+	tickCounter
+	replica tickCounter
+	now     uint8 // the reign
+	clock   uint8
+	back    bool // the clock has stepped back once
+	heard   [2]uint8
+	high    uint8 // the highest read or taken
+	flushed bool
+	outran  bool // more ticks were taken than the clock has counted
+	wrong   string
 }
 
 func tickWorld() world {
@@ -48,8 +57,9 @@ func tickWorld() world {
 			{tickReadPlain, "read-by-script", "also who reads the counter makes it jump"},
 			{tickReadLow, "read-raises", "a read raises the counter to what the caller has seen"},
 			{tickSeenRepeated, "above-seen", "a tick is above what was seen, not equal to it"},
+			{tickStands, "ahead", "each reign begins further ahead of the clock than the one before: a jump may be lost"},
 		},
-		reaches: []string{"caller 1: takes", "caller 2: reads", "failover", "FLUSHALL", "the counter is evicted"},
+		reaches: []string{"caller 1: takes", "caller 2: reads", "failover", "failover that loses the jump of the one before", "FLUSHALL", "the counter is evicted"},
 	}.world()
 }
 
@@ -58,24 +68,28 @@ func tickNext(s tickState, off rule, to func(string, tickState)) {
 		tickCall(s, off, i, who, to)
 	}
 	t := s
-	t.replica = s.last
+	t.replica = s.tickCounter
 	to("replication", t)
-	if t = s; s.failovers < 2 && s.last <= s.replica+tickLag {
-		t.failovers++
-		t.last, t.moved = s.replica, true
+	if t = s; s.now < 2 && s.last <= s.replica.last+tickLag {
+		t.failOver()
 		to("failover", t)
+	}
+	if t = s; s.now < 2 && !s.back && !s.outran {
+		t.failOver()
+		t.clock, t.back = s.clock+1, true
+		to("failover that loses the jump of the one before", t)
 	}
 	if t = s; !s.flushed {
 		t.flushed = true
-		t.last, t.replica, t.high = 0, 0, 0
+		t.tickCounter, t.replica, t.high = tickCounter{}, tickCounter{}, 0
 		to("FLUSHALL", t)
 	}
-	if t = s; !s.flushed && s.high+1 < s.clock+tickJump { // ticks were no more than a jump ahead of the clock
-		t.flushed = true
-		t.last, t.replica = 0, 0
+	if t = s; !s.flushed && s.high < s.clock+tickJump { // ticks were less than a jump ahead of the clock
+		t.flushed, t.now = true, 2 // and there is no further failover
+		t.tickCounter, t.replica = tickCounter{}, tickCounter{}
 		to("the counter is evicted", t)
 	}
-	if t = s; s.clock < 4 {
+	if t = s; s.clock < 3 {
 		t.clock++
 		to("the clock goes on", t)
 	}
@@ -83,6 +97,14 @@ func tickNext(s tickState, off rule, to func(string, tickState)) {
 		t.back = true
 		t.clock--
 		to("the clock steps back", t)
+	}
+}
+
+// failOver goes on with what the replica has. One without a counter has nothing else either.
+func (s *tickState) failOver() {
+	s.now++
+	if s.tickCounter = s.replica; s.last == 0 {
+		s.high = 0
 	}
 }
 
@@ -107,6 +129,7 @@ func tickCall(s tickState, off rule, i int, who string, to func(string, tickStat
 			t.wrong = fmt.Sprintf("read %d as the last after somebody had %d", answer, s.high)
 		}
 		t.high = max(t.high, t.heard[i])
+		t.outran = t.outran || t.last > t.clock+t.ahead
 		to(step, t)
 	}
 }
@@ -124,22 +147,30 @@ func (s *tickState) count(off rule, take bool, seen uint8) uint8 {
 	case off == tickReadPlain && !take:
 		return s.last
 	}
-	last := s.last
-	if s.moved || s.last == 0 {
-		last = max(last, clock, seen) + jump
-		s.moved = false
+	switch {
+	case s.last == 0:
+		s.ahead = max(jump, less(seen, clock))
+		s.last, s.reign = clock+s.ahead, s.now
+	case s.reign != s.now:
+		if off == tickStands {
+			s.ahead = 0
+		}
+		s.ahead = max(s.ahead, less(s.last, clock)) + jump
+		s.last, s.reign = max(clock+s.ahead, seen), s.now
 	}
 	switch {
 	case take && off == tickTimeAlone:
-		last = max(clock, seen) + 1
+		s.last = max(clock, seen) + 1
 	case take && off == tickSeenRepeated:
-		last = max(last+1, clock, seen)
+		s.last = max(s.last+1, clock, seen)
 	case take:
-		last = max(last, clock, seen) + 1
+		s.last = max(s.last, clock, seen) + 1
 	}
 	if off != tickReadLow {
-		last = max(last, seen)
+		s.last = max(s.last, seen)
 	}
-	s.last = last
-	return last
+	return s.last
 }
+
+// less is a-b, or 0 where b is more.
+func less(a, b uint8) uint8 { return a - min(a, b) }

@@ -73,6 +73,11 @@ var readMutations = []mutation{
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$/^heard$/^InvalidateTag$",
 	},
 	{
+		name: "l2-tick-not-heard", rule: "the tick of a value that a pod takes from L2 counts as heard",
+		file: "tier/l2.go", old: "\tc.guard.Hear(env.Tick) // an", new: "\t// an",
+		pkg: "tier", run: "^TestTickOfAValueFromL2IsHeard$",
+	},
+	{
 		name: "l2-schema-ignored", rule: "a value of another schema is a miss",
 		file: "tier/l2.go", old: `case env.Schema != sp.schema:`, new: `case false:`,
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",

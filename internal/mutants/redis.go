@@ -74,13 +74,18 @@ var tickMutations = []mutation{
 		pkg: "remote", run: "^TestTicksFollowTheClock$",
 	},
 	{
+		name: "tick-jumps-to-the-same-place", rule: "each reign begins further ahead of the clock than the one before, though its jump is lost",
+		file: "remote/lua/tick.lua", old: `  last = now + ahead`, new: `  last = math.max(last, now, seen) + jump`,
+		pkg: "remote", run: "^TestTicksRiseThoughTheJumpIsLost$",
+	},
+	{
 		name: "tick-read-below-seen", rule: "reading the counter raises it to what the caller has seen",
 		file: "remote/lua/tick.lua", old: "last = math.max(last, seen) -- also", new: "-- also",
 		pkg: "tier", run: "^TestCounterMadeAnewIsAboveWhatPodsHaveHeard$",
 	},
 	{
 		name: "tick-no-jump", rule: "a counter on another server, or none, jumps by more than a failover can lose",
-		file: "remote/lua/tick.lua", old: ` + jump end`, new: ` end`,
+		file: "remote/lua/tick.lua", old: `math.max(ahead, last - now) + jump or math.max(jump, seen - now)`, new: `math.max(ahead, last - now) or math.max(0, seen - now)`,
 		pkg: "remote", run: "^TestTicksJumpOnAnotherServer$",
 	},
 	{
