@@ -129,7 +129,7 @@ func (b *bucket) touch(name, tick uint8, off rule) (rose bool) {
 		b.name, b.tick = name, max(b.tick, tick)
 		return false
 	}
-	gone := min(b.tick, tick) // ZPOPMIN: the lower of the two goes
+	gone := min(b.tick, tick) // the lower of the two goes
 	if tick >= b.tick {
 		b.name, b.tick = name, tick
 	}

@@ -24,8 +24,13 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-stores-without-floor", rule: "an invalidation stores nothing in a bucket without a floor",
-		file: "remote/lua/touch.lua", old: `if redis.call('ZSCORE', bucket, 'floor') then`, new: `if true then`,
+		file: "remote/lua/touch.lua", old: `if size > 1 or redis.call('ZSCORE', bucket, 'floor') then`, new: `if true then`,
 		pkg: "remote", run: "^TestMissingBucketIsDead$",
+	},
+	{
+		name: "table-nonce-taken-for-floor", rule: "a bucket of one member has a floor only if that is the floor",
+		file: "remote/lua/touch.lua", old: `size > 1 or`, new: `size > 0 or`,
+		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
 	},
 	{
 		name: "table-nonce-kept", rule: "an invalidation deletes the nonce of a bucket in the making",
@@ -46,7 +51,7 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-full-forgets-silently", rule: "a full bucket's floor rises to the names that go",
-		file: "remote/lua/touch.lua", old: `gone[#gone], 'floor')`, new: `gone[2], 'floor')`,
+		file: "remote/lua/touch.lua", old: `gone - 1, gone - 1, 'WITHSCORES'`, new: `0, 0, 'WITHSCORES'`,
 		pkg: "remote", run: "^TestFullBucketRaisesItsFloor$",
 	},
 	{

@@ -5,7 +5,8 @@ local tick, capacity = ARGV[1], tonumber(ARGV[2])
 local whole, at = 1, 3
 for _, bucket in ipairs(KEYS) do
   local last = at + tonumber(ARGV[at])
-  if redis.call('ZSCORE', bucket, 'floor') then
+  local size = redis.call('ZCARD', bucket)
+  if size > 1 or redis.call('ZSCORE', bucket, 'floor') then -- names are added to a floor only; a nonce is alone
     while at < last do -- many a call, and not more than Lua's stack takes
       local members = {}
       while at < last and #members < 400 do
@@ -13,12 +14,13 @@ for _, bucket in ipairs(KEYS) do
         members[#members + 1] = tick
         members[#members + 1] = ARGV[at]
       end
-      redis.call('ZADD', bucket, 'GT', unpack(members))
+      size = size + redis.call('ZADD', bucket, 'GT', unpack(members))
     end
-    local size = redis.call('ZCARD', bucket)
     if size > capacity then -- make room for an eighth at a time
-      local gone = redis.call('ZPOPMIN', bucket, size - capacity + math.floor(capacity / 8))
-      redis.call('ZADD', bucket, 'GT', gone[#gone], 'floor')
+      local gone = size - capacity + math.floor(capacity / 8)
+      local newest = redis.call('ZRANGE', bucket, gone - 1, gone - 1, 'WITHSCORES') -- of the gone; ZPOPMIN would write out them all
+      redis.call('ZREMRANGEBYRANK', bucket, 0, gone - 1)
+      redis.call('ZADD', bucket, 'GT', newest[2], 'floor')
     end
   else
     redis.call('DEL', bucket) -- with the nonce of whoever is making the bucket: its floor would be too low
