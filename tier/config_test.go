@@ -81,13 +81,18 @@ func TestInvalidateRefusesBadNames(t *testing.T) {
 	src := &source{}
 	p := newPod(t, "", src)
 	p.want(t, "a", 0)
-	for _, name := range []string{"", "k", "k:", "test:row:a", "k:test:row", "k:test:row:", "t:row", "t::a", "s:test", "e:", "f:", "k:test:row:{a}"} {
+	for _, name := range []string{"", "k", "k:", "test:row:a", "k:test:row", "k:test:row:", "t:row", "t::a", "s:test", "e:", "f:", "k:test:row:{a}", "t:row:", "e:row:a"} {
 		err := p.cache.Invalidate(t.Context(), tier.Key("test:row", "a"), name)
 		wantError(t, err, "tier: invalidate")
 		var bad *tier.BadNameError
 		if !asError(err, &bad) || !bad.Permanent() {
 			t.Errorf("%q: got %T; want a BadNameError", name, err)
 		}
+	}
+	err := p.cache.Invalidate(t.Context(), "t:r w:a", "t:r w:b", "t:row:c", "t:row:", "t:row:d")
+	wantError(t, err, `"t:r w:a"`, `"t:r w:b"`, `"t:row:"`)
+	if strings.Contains(err.Error(), "t:row:c") || strings.Contains(err.Error(), "t:row:d") {
+		t.Errorf("got %v; want the malformed names alone", err)
 	}
 	p.want(t, "a", 0)
 	if n := src.count("a"); n != 1 {

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"slices"
-	"strings"
 	"sync/atomic"
 )
 
@@ -28,32 +27,18 @@ func (c *Cache) domainLocked(name string) *domain {
 // names of a kind: a feed's batch has hundreds of one space.
 func (c *Cache) countInvalidations(origin string, names []string) {
 	c.stats.invalidated(origin, len(names))
-	kinds := make(map[string]uint64)
-	for _, name := range names {
-		kinds[kindOf(name)]++
+	kinds := make(map[string]int)
+	for kind, run := range runs(names) {
+		kinds[kind] += len(run)
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for kind, count := range kinds {
 		for _, d := range c.domains {
 			if d.concerned(kind) {
-				d.invalidations.Add(count)
+				d.invalidations.Add(uint64(count))
 			}
 		}
-	}
-}
-
-// kindOf is the part of a name that tells whom it concerns: of a key's its space, of a tag's its entity.
-func kindOf(name string) string {
-	switch name[:2] {
-	case keyName:
-		space, _, _ := splitKey(name[2:])
-		return name[:2+len(space)]
-	case tagName:
-		entity, _, _ := strings.Cut(name[2:], ":")
-		return name[:2+len(entity)]
-	default:
-		return name
 	}
 }
 

@@ -55,6 +55,9 @@ func TestDomainHealth(t *testing.T) {
 		c.InvalidateTag(t.Context(), "row", "a"),       // two spaces of the domain: counts once
 		c.InvalidateTag(t.Context(), "unrelated", "a"), // nobody depends on it
 		c.Invalidate(t.Context(), tier.Key("invoices:account", "x")),
+		c.Invalidate(t.Context(), // four of them concern the domain
+			tier.Key("catalog:internet", "a:b"), tier.Key("catalog:internet", "c"), tier.Key("catalog:internets", "d"),
+			tier.Tag("row", "x"), tier.Tag("rows", "y"), tier.Entity("row"), tier.Entity("rows")),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -63,7 +66,7 @@ func TestDomainHealth(t *testing.T) {
 	code, body := get(t, c.HealthHandler(), "/health/catalog/cache")
 	body = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`).ReplaceAllString(body, `"TIME"`)
 	const want = `{"timestamp":"TIME",` +
-		`"metrics":{"catalog":{"hits":2,"misses":2},"static":{"hits":0,"misses":1},"volatile":{"hits":0,"misses":0},"invalidations":4},` +
+		`"metrics":{"catalog":{"hits":2,"misses":2},"static":{"hits":0,"misses":1},"volatile":{"hits":0,"misses":0},"invalidations":8},` +
 		`"ttl":{"catalogSeconds":null,"staticSeconds":null,"volatileSeconds":60}}`
 	if code != http.StatusOK || body != want {
 		t.Errorf("got %d %s\nwant %s", code, body, want)

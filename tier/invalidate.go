@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -36,11 +35,7 @@ func (c *Cache) InvalidateTag(ctx context.Context, entity string, ids ...string)
 const originAPI = "api"
 
 func (c *Cache) invalidate(ctx context.Context, origin string, names []string) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, checkName(name))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := checkNames(names); err != nil {
 		return &BadNameError{err}
 	}
 	if c.flights.isClosed() {
@@ -131,19 +126,23 @@ func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) 
 // them may find its lease free.
 func (c *Cache) apply(names []string, tick uint64) {
 	c.guard.Apply(names, tick)
-	var sp *space // of the key before: a batch mostly has many of one space
-	for _, name := range names {
-		key, ok := strings.CutPrefix(name, keyName)
+	waited := c.waiters.some() // who comes later asks Redis when the names are deleted there
+	var sp *space              // of the key before
+	for kind, run := range runs(names) {
+		spaceOf, ok := strings.CutPrefix(kind, keyName)
 		if !ok {
 			continue
 		}
-		c.waiters.wake(key)
-		space, id, _ := splitKey(key)
-		if sp == nil || sp.name != space {
-			sp = c.spaceNamed(space)
+		if sp == nil || sp.name != spaceOf {
+			sp = c.spaceNamed(spaceOf)
 		}
-		if sp != nil && c.store.Has(sp.number, id) {
-			c.keeper.offer(keeperJob{space: sp.number, id: id})
+		for _, name := range run {
+			if waited {
+				c.waiters.wake(name[len(keyName):])
+			}
+			if id := name[len(kind)+1:]; sp != nil && c.store.Has(sp.number, id) {
+				c.keeper.offer(keeperJob{space: sp.number, id: id})
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package tier
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 )
@@ -84,37 +85,84 @@ func Entity(entity string) string { return entityName + entity }
 // SpaceName is the name of every entry of a space, for [Cache.Invalidate].
 func SpaceName(space string) string { return spaceName + space }
 
-// checkName says whether name is one that [Cache.Invalidate] takes.
-func checkName(name string) error {
-	kind, rest := name[:min(2, len(name))], name[min(2, len(name)):]
-	var err error
-	switch kind {
-	case keyName:
-		err = checkKey(rest)
-	case tagName:
-		entity, id, _ := strings.Cut(rest, ":")
-		err = checkTag(entity, id)
-	case entityName:
-		err = checkWord("entity", rest)
-	case spaceName:
-		err = checkSpaceName(rest)
-	case feedName:
-		err = checkWord("feed", rest)
-	default:
-		err = errors.New("not a name: build it with tier.Key, tier.Tag, tier.Entity or tier.SpaceName")
+// kindOf is the part of a name that tells whom it concerns: of a key's its space, of a tag's its entity; other names are kinds.
+// An identifier follows after a colon.
+func kindOf(name string) string {
+	switch {
+	case strings.HasPrefix(name, keyName):
+		if space, _, err := splitKey(name[len(keyName):]); err == nil {
+			return name[:len(keyName)+len(space)]
+		}
+	case strings.HasPrefix(name, tagName):
+		entity, _, _ := strings.Cut(name[len(tagName):], ":")
+		return name[:len(tagName)+len(entity)]
 	}
-	if err != nil {
-		return fmt.Errorf("tier: invalidate %q: %w", name, err)
-	}
-	return nil
+	return name
 }
 
-func checkKey(key string) error {
-	space, id, err := splitKey(key)
-	if err != nil {
-		return err
+// runs yields names of one kind that follow each other. A feed's batch is one run or a few: what its names have in common is
+// looked at once for each.
+func runs(names []string) iter.Seq2[string, []string] {
+	return func(yield func(kind string, run []string) bool) {
+		for len(names) > 0 {
+			kind, n := kindOf(names[0]), 1
+			for kind != names[0] && n < len(names) && isOf(kind, names[n]) {
+				n++
+			}
+			if !yield(kind, names[:n]) {
+				return
+			}
+			names = names[n:]
+		}
 	}
-	return errors.Join(checkSpaceName(space), checkID(id))
+}
+
+// isOf says whether name is a kind, a colon and an identifier.
+func isOf(kind, name string) bool {
+	return len(name) > len(kind) && name[len(kind)] == ':' && name[:len(kind)] == kind
+}
+
+// checkNames says which of names are not ones that [Cache.Invalidate] takes.
+func checkNames(names []string) error {
+	var errs []error
+	for kind, run := range runs(names) {
+		wrong := checkKind(kind)
+		for _, name := range run {
+			err := wrong
+			if err == nil {
+				err = checkRest(kind, name[len(kind):])
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("tier: invalidate %q: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkKind(kind string) error {
+	rest := kind[min(2, len(kind)):]
+	switch kind[:len(kind)-len(rest)] {
+	case keyName, spaceName:
+		return checkSpaceName(rest)
+	case tagName, entityName:
+		return checkWord("entity", rest)
+	case feedName:
+		return checkWord("feed", rest)
+	default:
+		return errors.New("not a name: build it with tier.Key, tier.Tag, tier.Entity or tier.SpaceName")
+	}
+}
+
+// checkRest looks at what follows the kind in a name.
+func checkRest(kind, rest string) error {
+	switch id := strings.TrimPrefix(rest, ":"); kind[:2] {
+	case keyName:
+		return checkID(id)
+	case tagName:
+		return checkTagID(id)
+	}
+	return nil // nothing does
 }
 
 // splitKey parts domain:type:identifier after the second colon; an identifier may hold more of them.
@@ -143,6 +191,10 @@ func checkTag(entity, id string) error {
 	if err := checkWord("entity", entity); err != nil {
 		return err
 	}
+	return checkTagID(id)
+}
+
+func checkTagID(id string) error {
 	if id == "" || len(id) > maxIDLen {
 		return fmt.Errorf("the id of a tag has 1 to %d bytes, not %d", maxIDLen, len(id))
 	}

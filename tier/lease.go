@@ -177,6 +177,13 @@ func (w *waiters) remove(key string, wake chan struct{}) {
 	}
 }
 
+// some says whether anybody waits.
+func (w *waiters) some() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.byKey) > 0
+}
+
 func (w *waiters) wake(keys ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -85,12 +85,7 @@ func checkInvalidation(m bus.Message) error {
 	if m.Tick > remote.MaxTick {
 		return fmt.Errorf("tier: an invalidation at tick %d", m.Tick)
 	}
-	for _, name := range m.Names {
-		if err := checkName(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkNames(m.Names)
 }
 
 // A mender makes the buckets of Redis's table that were found missing: after a flush or an eviction.
