@@ -96,7 +96,10 @@ func fanout(ctx context.Context, o fanoutOptions) (r *fanoutReport, err error) {
 	configs := make([]podConfig, o.pods+1)
 	cache := "fanout-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	for i := range configs {
-		configs[i].Fanout = &fanoutPodConfig{Redis: addr, Cache: cache, Follows: i == o.pods}
+		configs[i].Fanout = &fanoutPodConfig{Redis: addr, Cache: cache}
+		if i == o.pods {
+			configs[i].Fanout.Keys = o.keys
+		}
 		if o.profiles != "" && (i == 0 || i == o.pods) {
 			configs[i].Fanout.Profile = fmt.Sprintf("%s/%s.pprof", o.profiles, map[bool]string{true: "follower", false: "pod"}[i == o.pods])
 		}
@@ -163,7 +166,7 @@ func (r *fanoutRun) measure(ctx context.Context) (*fanoutReport, error) {
 		return nil, err
 	}
 	var sent fanoutSent
-	load := fanoutLoad{For: o.duration, Rate: o.rate, Batch: o.batch, Keys: o.keys}
+	load := fanoutLoad{For: o.duration, Rate: o.rate, Batch: o.batch}
 	if err := f[o.pods].call(ctx, "load", load, &sent); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/pprof"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ import (
 type fanoutPodConfig struct {
 	Redis   string `json:"redis"`
 	Cache   string `json:"cache"`
-	Follows bool   `json:"follows"`           // the one that invalidates
+	Keys    int    `json:"keys,omitempty"`    // of the one that invalidates: how many different names
 	Profile string `json:"profile,omitempty"` // a file
 }
 
@@ -36,7 +37,6 @@ type fanoutLoad struct {
 	For   time.Duration `json:"for"`
 	Rate  int           `json:"rate"`
 	Batch int           `json:"batch"`
-	Keys  int           `json:"keys"`
 }
 
 // fanoutSent is what it did.
@@ -56,6 +56,7 @@ type fanoutPod struct {
 	cfg     fanoutPodConfig
 	cache   *podCache
 	feed    *tier.Feed
+	names   []string // to invalidate
 	out     *wire
 	health  http.Handler
 	probes  chan fanoutProbe
@@ -70,7 +71,7 @@ const probeQueue = 1024
 
 func newFanoutPod(ctx context.Context, cfg fanoutPodConfig, out *wire) (_ *fanoutPod, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	p := &fanoutPod{cfg: cfg, out: out, stop: stop, probes: make(chan fanoutProbe, probeQueue)}
+	p := &fanoutPod{cfg: cfg, out: out, stop: stop, probes: make(chan fanoutProbe, probeQueue), names: fanoutNames(cfg.Keys)}
 	defer func() {
 		if err != nil {
 			stop()
@@ -178,13 +179,25 @@ func (p *fanoutPod) answerProbes(ctx context.Context) {
 
 const fanoutProbeEvery = 100 * time.Millisecond
 
+// fanoutNames returns names in an order by chance. They lie in memory one after the other, as those that a follower has just made
+// do: fetching a million strings from all over the memory would be a part of what is measured.
+func fanoutNames(count int) []string {
+	var all strings.Builder
+	ends := make([]int, count)
+	for i, id := range rand.Perm(count) {
+		all.WriteString(tier.Key(fanoutSpace, fmt.Sprintf("acc_%07d", id)))
+		ends[i] = all.Len()
+	}
+	names := make([]string, count)
+	begin := 0
+	for i, end := range ends {
+		names[i], begin = all.String()[begin:end], end
+	}
+	return names
+}
+
 // load invalidates names at random until its time is over.
 func (p *fanoutPod) load(ctx context.Context, load fanoutLoad) (fanoutSent, error) {
-	names := make([]string, load.Keys)
-	for i := range names {
-		names[i] = tier.Key(fanoutSpace, fmt.Sprintf("acc_%07d", i))
-	}
-	rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	began, probed := time.Now(), time.Time{}
 	sent := fanoutSent{Began: began.UnixNano()}
 	for time.Since(began) < load.For {
@@ -192,8 +205,8 @@ func (p *fanoutPod) load(ctx context.Context, load fanoutLoad) (fanoutSent, erro
 			due := time.Duration(float64(sent.Names) / float64(load.Rate) * float64(time.Second))
 			time.Sleep(due - time.Since(began))
 		}
-		at := int(sent.Names) % (load.Keys - load.Batch + 1)
-		if err := p.feed.Invalidate(ctx, names[at:at+load.Batch]...); err != nil {
+		at := int(sent.Names) % (len(p.names) - load.Batch + 1)
+		if err := p.feed.Invalidate(ctx, p.names[at:at+load.Batch]...); err != nil {
 			return sent, err
 		}
 		sent.Names += uint64(load.Batch)
