@@ -17,6 +17,6 @@
 // # Bytes
 //
 // For a cache named storefront: entries are strings at storefront:<key>; the counter is the hash storefront:{tick}; the table
-// is the sorted sets storefront:{names:00} to storefront:{names:7f}; a checkpoint is the hash storefront:{feed:<feed>}.
+// is the sorted sets storefront:{names:00} to storefront:{names:1f}; a checkpoint is the hash storefront:{feed:<feed>}.
 // The layout of a value is at [Envelope], of a marker at [Store.Acquire], of a bucket at [Store.Touch].
 package remote

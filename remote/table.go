@@ -10,10 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The size of the table: all pods of a cache must agree on the count of buckets. Full, it takes about 30 MB of Redis.
+// The size of the table: all pods of a cache must agree on the count of buckets. Full, it takes about 30 MB of Redis. A batch of
+// 500 names meets nearly all buckets, and each costs some commands and, in a cluster, a call: so there are few.
 const (
-	bucketCount    = 128
-	bucketCapacity = 2048
+	bucketCount    = 32
+	bucketCapacity = 8192
 )
 
 // A Name is something that an entry stands on, and the tick up to which the entry reflects its invalidations.

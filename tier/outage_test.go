@@ -311,14 +311,14 @@ func TestMissingBucketIsMended(t *testing.T) {
 	p := newPod(t, server.Addr, &source{})
 	client := connect(t, server.Addr)
 	buckets := client.Keys(t.Context(), "shop:{names:*}").Val()
-	if len(buckets) != 128 {
-		t.Fatalf("%d buckets; want 128", len(buckets))
+	if len(buckets) != 32 {
+		t.Fatalf("%d buckets; want 32", len(buckets))
 	}
 	client.Del(t.Context(), buckets...)
 	if err := p.Invalidate(t.Context(), "k"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the buckets are back", func() bool { return len(client.Keys(t.Context(), "shop:{names:*}").Val()) == 128 })
+	eventually(t, "the buckets are back", func() bool { return len(client.Keys(t.Context(), "shop:{names:*}").Val()) == 32 })
 }
 
 // A Peek whose caller has left says nothing of Redis: reads must not leave L2 out because of it.

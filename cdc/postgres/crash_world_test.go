@@ -182,7 +182,7 @@ func (l *life) state() map[string]int64 {
 	published := pipe.HGet(ctx, l.Name+":{bus}:head", "n")
 	checkpoint := pipe.HGet(ctx, l.Name+":{feed:"+crashFeed+"}", "position")
 	var names []*redis.FloatSliceCmd
-	for b := range 128 {
+	for b := range 32 {
 		names = append(names, pipe.ZMScore(ctx, fmt.Sprintf("%s:{names:%02x}", l.Name, b), changed...))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

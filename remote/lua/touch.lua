@@ -16,8 +16,8 @@ for _, bucket in ipairs(KEYS) do
       end
       size = size + redis.call('ZADD', bucket, 'GT', unpack(members))
     end
-    if size > capacity then -- make room for an eighth at a time
-      local gone = size - capacity + math.floor(capacity / 8)
+    if size > capacity then -- make room for 256 at a time
+      local gone = size - capacity + math.floor(capacity / 32)
       local newest = redis.call('ZRANGE', bucket, gone - 1, gone - 1, 'WITHSCORES') -- of the gone; ZPOPMIN would write out them all
       redis.call('ZREMRANGEBYRANK', bucket, 0, gone - 1)
       redis.call('ZADD', bucket, 'GT', newest[2], 'floor')
