@@ -25,6 +25,7 @@ type recorder struct {
 	events []string
 	fail   error // of the next Resync
 	fresh  time.Time
+	proofs int // calls of Fresh
 	more   chan struct{}
 }
 
@@ -61,6 +62,7 @@ func (r *recorder) Fresh(asOf time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fresh = asOf
+	r.proofs++
 }
 
 func (r *recorder) Stalled() { r.note("stalled") }
@@ -258,6 +260,7 @@ func TestCutConnectionIsRenewed(t *testing.T) {
 	r.await(t, "resync")
 	publish(t, b, 1)
 	r.await(t, "[k] 1")
+	eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
 	admin := connect(t, server.Addr)
 	if err := admin.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
@@ -289,10 +292,10 @@ func TestFrozenServerProvesNothing(t *testing.T) {
 	server.Freeze()
 	frozen := time.Now()
 	eventually(t, "given up", func() bool { return b.Stats().FailedProbes > 2 })
-	server.Thaw()
 	r.mu.Lock()
 	fresh := r.fresh
 	r.mu.Unlock()
+	server.Thaw()
 	if fresh.After(frozen) {
 		t.Errorf("fresh as of %s after the server froze", fresh.Sub(frozen))
 	}

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func appendUnheard(t *testing.T, client *redis.Client, payload []byte) {
 		local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
 		redis.call('XADD', KEYS[2], n .. '-0', 'p', ARGV[1])`,
 		[]string{"shop:{bus}:head", "shop:{bus}:journal"}, payload).Err()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatal(err)
 	}
 }
@@ -60,7 +61,11 @@ func TestGapIsReplayedAtOnce(t *testing.T) {
 	cfg.MaxStaleness = time.Hour
 	b := bus.Open(cfg)
 	defer func() { _ = b.Close(context.Background()) }()
-	r.await(t, "resync")
+	eventually(t, "fresh by the first look and by that of the subscription", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.proofs == 2
+	})
 	loseMessage(t, connect(t, server.Addr), 1)
 	publish(t, b, 2)
 	r.await(t, "resync", "[k] 1", "[k] 2")
@@ -110,7 +115,7 @@ func TestHoleInTheJournalIsTold(t *testing.T) {
 			redis.call('HSET', KEYS[1], 'n', '3')
 			redis.call('XADD', KEYS[2], '1-0', 'p', ARGV[1])
 			redis.call('XADD', KEYS[2], '3-0', 'p', ARGV[1])`, []string{"shop:{bus}:head", "shop:{bus}:journal"}, mustEncode(t, 1)).Err()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatal(err)
 		}
 		r.await(t, "resync", "[k] 1", "resync")
@@ -145,7 +150,7 @@ func TestForgetfulHeadIsTold(t *testing.T) {
 func TestSubscriptionOnAnotherServerIsRenewed(t *testing.T) {
 	onEach(t, func(t *testing.T, addr string) {
 		b, r := open(t, addr)
-		r.await(t, "resync")
+		eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
 		if err := connect(t, addr).Publish(t.Context(), "shop:{bus}", "J1"+"0123456789abcdef"+"7 x").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +268,7 @@ func TestFreshFollowsTheWholeReplay(t *testing.T) {
 			for n = 1, 1000 do redis.call('XADD', KEYS[2], n .. '-0', 'p', ARGV[1]) end
 			redis.call('HSET', KEYS[1], 'n', '1000')`,
 			[]string{"shop:{bus}:head", "shop:{bus}:journal"}, mustEncode(t, 1)).Err()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatal(err)
 		}
 		now := time.Now()

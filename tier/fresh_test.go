@@ -47,7 +47,7 @@ type linkConn struct {
 
 func (c *linkConn) SetDeadline(t time.Time) error {
 	_ = c.SetReadDeadline(t)
-	return c.Conn.SetWriteDeadline(t)
+	return c.SetWriteDeadline(t)
 }
 
 func (c *linkConn) SetReadDeadline(t time.Time) error {

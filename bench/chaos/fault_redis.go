@@ -95,7 +95,7 @@ func promote(ctx context.Context, a *attempt) error {
 	if err := a.link.cut(); err != nil {
 		return err
 	}
-	if err := next.SlaveOf(ctx, "NO", "ONE").Err(); err != nil {
+	if err := next.ReplicaOf(ctx, "NO", "ONE").Err(); err != nil {
 		return err
 	}
 	a.master, a.replica = a.replica, a.master

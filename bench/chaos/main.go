@@ -114,7 +114,7 @@ func chaos(ctx context.Context, o options, out io.Writer) (_ *report, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.start(ctx); err != nil {
+	if err := w.start(); err != nil {
 		return nil, err
 	}
 	if err := w.play(ctx); err != nil {

@@ -108,7 +108,7 @@ func (w *world) replicate(ctx context.Context) error {
 	host, port := split(w.link.addr)
 	client := redis.NewClient(&redis.Options{Addr: w.replica.Addr})
 	defer func() { _ = client.Close() }()
-	if err := client.SlaveOf(ctx, host, port).Err(); err != nil {
+	if err := client.ReplicaOf(ctx, host, port).Err(); err != nil {
 		return err
 	}
 	return w.until(ctx, "replication", func() bool { return infoField(ctx, client, "replication", "master_link_status") == "up" })
@@ -160,7 +160,7 @@ func (w *world) newChild(name, role string, number int) (*child, error) {
 
 func (w *world) children() []*child { return append(append([]*child(nil), w.followers...), w.pods...) }
 
-func (w *world) start(ctx context.Context) error {
+func (w *world) start() error {
 	for _, c := range w.children() {
 		if err := c.start(w.dir); err != nil {
 			return err

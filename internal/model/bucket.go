@@ -82,7 +82,7 @@ func (b bucket) valid(tick uint8, off rule) bool {
 	if b.kind != bucketMade {
 		return off == bucketMissingValid
 	}
-	return (tick >= b.floor || off == bucketFloorIgnored) && !(b.name == 1 && b.tick > tick)
+	return (tick >= b.floor || off == bucketFloorIgnored) && (b.name != 1 || b.tick <= tick)
 }
 
 func bucketInvalidate(s bucketState, off rule, i int, who string, to func(string, bucketState)) {

@@ -180,7 +180,7 @@ func followStep(s followState, off rule, i int, who string, to func(string, foll
 func followBeat(s followState, off rule, i int, who string, to func(string, followState)) {
 	t := s
 	f := &t.followers[i]
-	moved := s.master.checkpoint != f.position && !(s.master.checkpoint == 0 && f.position == s.acked)
+	moved := s.master.checkpoint != f.position && (s.master.checkpoint != 0 || f.position != s.acked)
 	if off != followNoHeartbeat && (moved || !sameReign(f.reign, s.reign, off)) {
 		f.pc = followOpen
 		to(who+": idle, steps down", t)
@@ -228,7 +228,7 @@ func followMove(s followState, off rule, i int, who string, to func(string, foll
 	t := s
 	f := &t.followers[i]
 	from, at := f.position, s.master.checkpoint
-	if at != from+1 && at != from && !(at == 0 && from == s.acked) && off != followFromIgnored {
+	if at != from+1 && at != from && (at != 0 || from != s.acked) && off != followFromIgnored {
 		f.pc = followOpen
 		to(who+": the checkpoint is refused", t)
 		return

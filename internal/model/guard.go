@@ -211,7 +211,7 @@ func (set guardSet) judge(tick, since uint8, byNumber bool) (dead, unknown bool)
 	if set.name == 1 && set.tick > tick {
 		return true, false
 	}
-	return false, tick < set.floor && !(byNumber && since >= set.left)
+	return false, tick < set.floor && (!byNumber || since < set.left)
 }
 
 // guardFlight is tier.Cache.fetch: the number, then L2, or the tick and then the source. L2 holds the oldest value.

@@ -13,7 +13,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -38,45 +37,45 @@ func main() {
 		os.Exit(2)
 	}
 	if *list {
-		printRules(os.Stdout)
+		printRules()
 		return
 	}
-	if !run(os.Stdout, re, *verbose) {
+	if !run(re, *verbose) {
 		os.Exit(1)
 	}
 }
 
-func printRules(out io.Writer) {
-	fmt.Fprintln(out, "| world | mutation | the rule that it takes out |\n| --- | --- | --- |")
+func printRules() {
+	fmt.Println("| world | mutation | the rule that it takes out |\n| --- | --- | --- |")
 	for _, w := range worlds() {
 		for _, m := range w.mutations {
-			fmt.Fprintf(out, "| `%s` | `%s` | %s |\n", w.name, m.name, m.rule)
+			fmt.Printf("| `%s` | `%s` | %s |\n", w.name, m.name, m.rule)
 		}
 	}
 }
 
 // run explores the worlds that match and prints a line for each. It is true when all are whole and all their mutations caught.
-func run(out io.Writer, re *regexp.Regexp, verbose bool) bool {
+func run(re *regexp.Regexp, verbose bool) bool {
 	began, ok, states, caught, all := time.Now(), true, 0, 0, 0
-	fmt.Fprintf(out, "| %-10s | %9s | %11s | %6s | %9s | %-s |\n", "world", "states", "transitions", "time", "mutations", "what it is")
-	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | --- |")
+	fmt.Printf("| %-10s | %9s | %11s | %6s | %9s | %-s |\n", "world", "states", "transitions", "time", "mutations", "what it is")
+	fmt.Println("| --- | ---: | ---: | ---: | ---: | --- |")
 	for _, w := range worlds() {
 		if !re.MatchString(w.name) {
 			continue
 		}
 		v := w.verify()
 		states, caught, all = states+v.clean.states, caught+v.caught, all+len(w.mutations)
-		fmt.Fprintf(out, "| %-10s | %9d | %11d | %5.1fs | %9s | %s |\n", w.name, v.clean.states, v.clean.transitions, v.took.Seconds(),
+		fmt.Printf("| %-10s | %9d | %11d | %5.1fs | %9s | %s |\n", w.name, v.clean.states, v.clean.transitions, v.took.Seconds(),
 			fmt.Sprintf("%d/%d", v.caught, len(w.mutations)), w.about)
 		for _, problem := range v.problems {
 			ok = false
-			fmt.Fprintf(out, "%s: %s\n", w.name, problem)
+			fmt.Printf("%s: %s\n", w.name, problem)
 		}
 		if verbose {
-			fmt.Fprint(out, v.traces)
+			fmt.Print(v.traces)
 		}
 	}
-	fmt.Fprintf(out, "\n%d states, %d of %d mutations caught, in %.1fs\n", states, caught, all, time.Since(began).Seconds())
+	fmt.Printf("\n%d states, %d of %d mutations caught, in %.1fs\n", states, caught, all, time.Since(began).Seconds())
 	return ok
 }
 

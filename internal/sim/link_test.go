@@ -82,8 +82,10 @@ func (s socket) Write(b []byte) (int, error) {
 
 // A deadline can be set while the other end is closed.
 
-func (s socket) SetDeadline(t time.Time) error      { return unlessClosed(s.Conn.SetDeadline(t)) }
-func (s socket) SetReadDeadline(t time.Time) error  { return unlessClosed(s.Conn.SetReadDeadline(t)) }
+func (s socket) SetDeadline(t time.Time) error { return unlessClosed(s.Conn.SetDeadline(t)) }
+
+func (s socket) SetReadDeadline(t time.Time) error { return unlessClosed(s.Conn.SetReadDeadline(t)) }
+
 func (s socket) SetWriteDeadline(t time.Time) error { return unlessClosed(s.Conn.SetWriteDeadline(t)) }
 
 func unlessClosed(err error) error {
