@@ -10,6 +10,10 @@ BENCH        ?= .
 BENCH_COUNT  ?= 1
 FUZZ_TIME    ?= 30s
 
+# Of sim: how many seeds, and the first of them (docs/simulation.md).
+SEEDS ?= 2000
+FIRST ?= 1
+
 # Of chaos: how many pods, for how long, and which faults (docs/chaos.md).
 PODS   ?= 3
 FOR    ?= 60s
@@ -80,6 +84,14 @@ mutants: servers ## Take each rule of the protocol out; its test must notice
 .PHONY: model
 model: ## Explore small worlds of the protocol, whole and without each rule
 	go run ./internal/model
+
+.PHONY: sim
+sim: ## Simulated fleets under faults: SEEDS=2000 FIRST=1, and whether seeds that fail do so again
+	@mkdir -p .bin && go test -c -o .bin/sim.test ./internal/sim
+	@n=$$(nproc); pids=(); for ((i = 0; i < n; i++)); do \
+		.bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -first $$(($(FIRST) + i)) -every $$n -seeds $$((($(SEEDS) + n - 1 - i) / n)) & pids+=($$!); \
+	done; status=0; for pid in "$${pids[@]}"; do wait $$pid || status=1; done; exit $$status
+	.bin/sim.test -test.run '^TestFailingSeedsFailAgain$$' -failures 20
 
 .PHONY: chaos
 chaos: servers ## Real servers and processes under faults: PODS=8 FOR=15m FAULTS=all

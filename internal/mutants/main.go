@@ -4,8 +4,9 @@
 //	go run ./internal/mutants              # all of them, a few minutes
 //	go run ./internal/mutants -run '^bus-' # those whose name matches
 //	go run ./internal/mutants -list        # the table in docs/mutants.md
+//	go run ./internal/mutants -seek 200    # which of the first 200 seeds of the simulation show them
 //
-// It works on copies in a temporary directory and needs what the tests need: a redis-server.
+// It works on copies in a temporary directory and needs what the tests need: a redis-server, and PostgreSQL for those of its feed.
 package main
 
 import (
@@ -34,6 +35,8 @@ type mutation struct {
 	count int           // runs of those tests, for a fault that needs luck to show; 0 is 1
 	limit time.Duration // of all runs, where a test hangs without the rule; 0 is testTimeout
 
+	seed uint64 // of the simulation that shows a broken promise besides; 0: none is known
+
 	survives string // why no test notices and that is right; "" for almost all
 }
 
@@ -48,6 +51,7 @@ func mutations() []mutation {
 func main() {
 	pattern := flag.String("run", "", "only mutations whose name matches this `regexp`")
 	list := flag.Bool("list", false, "print the rules and their tests as a Markdown table, and run nothing")
+	seek := flag.Uint64("seek", 0, "do not run the tests: look for the first seed, up to `n`, with which the simulation shows the mutation")
 	workers := flag.Int("p", min(2, runtime.NumCPU()), "how many run at once")
 	flag.Parse()
 	chosen, err := choose(*pattern)
@@ -60,7 +64,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := prove(ctx, chosen, max(1, *workers))
+	ok, err := prove(ctx, chosen, max(1, *workers), *seek)
 	if err != nil {
 		fail(err)
 	}
@@ -112,6 +116,9 @@ func noticedBy(m mutation) string {
 	by := m.pkg + ": " + strings.Join(tests, ", ")
 	if m.count > 1 {
 		by += fmt.Sprintf(", at most %d times", m.count)
+	}
+	if m.seed != 0 {
+		by += fmt.Sprintf("; seed %d", m.seed)
 	}
 	return by
 }

@@ -21,8 +21,9 @@ const (
 	broken   = "broken"   // the mutation says nothing: it doesn't apply, doesn't compile, or its test fails without it
 )
 
-// prove tries mutations, several at once, each worker in a copy of its own. It is true when all ended as they should.
-func prove(ctx context.Context, all []mutation, workers int) (bool, error) {
+// prove tries mutations, several at once, each worker in a copy of its own. It is true when all ended as they should. With seek, it
+// looks for seeds instead.
+func prove(ctx context.Context, all []mutation, workers int, seek uint64) (bool, error) {
 	began := time.Now()
 	root, err := moduleRoot()
 	if err != nil {
@@ -41,10 +42,14 @@ func prove(ctx context.Context, all []mutation, workers int) (bool, error) {
 		}
 	}
 	p := &prover{ends: make(map[string]int)}
-	if err := p.unmutated(ctx, trees[0], all); err != nil {
+	if seek != 0 {
+		p.mutated(ctx, trees, all, func(t tree, m mutation) (string, string) { return seekSeed(ctx, t, m, seek) })
+		return true, ctx.Err()
+	}
+	if err := errors.Join(p.unmutated(ctx, trees[0], all), p.unmutatedSeeds(ctx, trees[0], all)); err != nil {
 		return false, err
 	}
-	p.mutated(ctx, trees, all)
+	p.mutated(ctx, trees, all, func(t tree, m mutation) (string, string) { return p.try(ctx, t, m) })
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
@@ -55,7 +60,8 @@ func prove(ctx context.Context, all []mutation, workers int) (bool, error) {
 
 // A prover counts how mutations end.
 type prover struct {
-	failing []string // tests that fail in the whole tree, each with its package before it
+	failing []string        // tests that fail in the whole tree, each with its package before it
+	dirty   map[uint64]bool // seeds that show a violation in the whole tree
 
 	mu   sync.Mutex // guards ends, and printing
 	ends map[string]int
@@ -106,14 +112,14 @@ func join(patterns map[string]bool) string {
 }
 
 // mutated tries each mutation and prints a line for it.
-func (p *prover) mutated(ctx context.Context, trees []tree, all []mutation) {
+func (p *prover) mutated(ctx context.Context, trees []tree, all []mutation, try func(tree, mutation) (end, detail string)) {
 	jobs := make(chan mutation)
 	var wg sync.WaitGroup
 	for _, t := range trees {
 		wg.Go(func() {
 			for m := range jobs {
 				began := time.Now()
-				end, detail := p.try(ctx, t, m)
+				end, detail := try(t, m)
 				if ctx.Err() != nil {
 					continue
 				}
@@ -131,7 +137,7 @@ func (p *prover) mutated(ctx context.Context, trees []tree, all []mutation) {
 	wg.Wait()
 }
 
-// try takes the rule out of t, runs its tests and puts it back. detail is the test that failed, or what is wrong.
+// try takes the rule out of t, runs its tests and its seed, and puts it back. detail is the test that failed, or what is wrong.
 func (p *prover) try(ctx context.Context, t tree, m mutation) (end, detail string) {
 	if test := p.failsAlready(m); test != "" {
 		return broken, test + " fails without the mutation"
@@ -140,8 +146,29 @@ func (p *prover) try(ctx context.Context, t tree, m mutation) (end, detail strin
 	if err != nil {
 		return broken, err.Error()
 	}
+	defer func() {
+		if err := restore(); err != nil {
+			end, detail = broken, err.Error()
+		}
+	}()
+	if end, detail = t.tryTests(ctx, m); end != caught || m.seed == 0 {
+		return end, detail
+	}
+	what, err := t.trySeed(ctx, m.seed)
+	switch {
+	case p.dirty[m.seed]:
+		return broken, fmt.Sprintf("seed %d shows a violation without the mutation", m.seed)
+	case err != nil:
+		return broken, err.Error()
+	case what == "":
+		return survived, fmt.Sprintf("%s noticed, seed %d did not", detail, m.seed)
+	}
+	return caught, fmt.Sprintf("%s; seed %s", detail, what)
+}
+
+func (t tree) tryTests(ctx context.Context, m mutation) (end, detail string) {
 	binary, err := t.build(ctx, m.pkg, "mutant.test")
-	if err := errors.Join(err, restore()); err != nil {
+	if err != nil {
 		return broken, err.Error()
 	}
 	r, err := t.test(ctx, binary, m.pkg, m.run, m.count, m.limit, "-test.failfast")

@@ -24,8 +24,8 @@ type tree struct{ dir string }
 func (t tree) build(ctx context.Context, pkg, name string) (binary string, err error) {
 	binary = filepath.Join(t.dir, name)
 	// Paths are trimmed so that all copies share what the build cache has.
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-trimpath", "-ldflags=-s -w", "-o", binary, "./"+pkg)
-	cmd.Dir = t.dir
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-trimpath", "-ldflags=-s -w", "-o", binary)
+	cmd.Dir = filepath.Join(t.dir, pkg)
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)

@@ -11,7 +11,7 @@ import (
 )
 
 // copied are the directories that the mutated packages and their tests are built from, besides the files at the root.
-var copied = []string{"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "servertest")}
+var copied = []string{"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "servertest"), filepath.FromSlash(simulation)}
 
 // moduleRoot is the directory of the module that the working directory belongs to.
 func moduleRoot() (string, error) {
@@ -35,9 +35,6 @@ func copyTree(root, to string) error {
 				return err
 			}
 			if d.IsDir() {
-				if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
-					return fs.SkipDir // another module
-				}
 				return nil
 			}
 			rel, err := filepath.Rel(root, path)
