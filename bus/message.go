@@ -21,7 +21,7 @@ const (
 )
 
 // A Message is what pods tell each other. On the wire it is the msgpack array [kind, tick, origin, names, status], where status
-// is nil or [feed, connected, position, committed in Unix ms, lag in ms].
+// is nil or [feed, connected, position, committed in Unix ms, lag in ms, counts].
 type Message struct {
 	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
 
@@ -39,8 +39,9 @@ type FeedStatus struct {
 	Feed        string
 	Connected   bool
 	Position    string
-	CommittedMS int64 // when the last applied change was committed, Unix ms; 0: none yet
-	LagMS       int64 // since the oldest change not yet applied was committed, in ms
+	CommittedMS int64             // when the last applied change was committed, Unix ms; 0: none yet
+	LagMS       int64             // since the oldest change not yet applied was committed, in ms
+	Counts      map[string]uint64 // what the follower did so far, in its words
 }
 
 // Committed is CommittedMS as a time; zero for none.

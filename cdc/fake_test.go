@@ -51,6 +51,7 @@ type world struct {
 	settle     time.Duration
 	taken      map[int]time.Time // when each batch, by its index, was last taken; -1: the one that is Lost
 	reports    []report
+	counts     map[string]uint64 // of the last report
 	reportErr  error
 }
 
@@ -188,10 +189,11 @@ func (f feed) appliedLocked(to int) {
 	}
 }
 
-func (f feed) Report(ctx context.Context, connected bool, position string, _ time.Time, lag time.Duration) error {
+func (f feed) Report(ctx context.Context, connected bool, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reports = append(f.reports, report{connected, position, lag})
+	f.counts = counts
 	return f.reportErr
 }
 

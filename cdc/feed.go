@@ -25,8 +25,8 @@ type Feed interface {
 	// follower starts again from Checkpoint.
 	Advance(ctx context.Context, server, from, to string) (bool, error)
 	// Report tells every pod how the feed is. lag is the time since the oldest
-	// change not yet applied was committed; 0: caught up.
-	Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error
+	// change not yet applied was committed; 0: caught up. counts are Stats.Counts.
+	Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
 }
 
 // malformed reports whether err says that a name will never be accepted.

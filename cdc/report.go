@@ -70,7 +70,7 @@ func (f *Follower) beat(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
 	defer cancel()
-	err := f.cfg.Feed.Report(ctx, st.Connected, st.Position, st.Committed, st.Lag)
+	err := f.cfg.Feed.Report(ctx, st.Connected, st.Position, st.Committed, st.Lag, st.Counts())
 	if err != nil && ctx.Err() == nil {
 		f.log.DebugContext(ctx, "cdc: can't report", "error", err)
 	}

@@ -34,6 +34,12 @@ func wantRewind(t *testing.T, w *world, f *cdc.Follower, names ...string) {
 	if st := f.Stats(); st.Rewinds != 1 || st.Standby {
 		t.Errorf("got %d rewinds, standby %t; want 1, false", st.Rewinds, st.Standby)
 	}
+	time.Sleep(2 * cdc.DefaultHeartbeat) // the next report
+	w.set(func() {
+		if w.counts["rewinds"] != 1 {
+			t.Errorf("the report says %v; want 1 rewind", w.counts)
+		}
+	})
 }
 
 // The server changes in the middle of a batch. It has the checkpoint from before

@@ -22,3 +22,12 @@ type Stats struct {
 	Committed time.Time     // when the last applied change was committed, by the source's clock
 	Lag       time.Duration // time since the oldest change not yet applied was committed
 }
+
+// Counts are the numbers among s, as health shows them.
+func (s Stats) Counts() map[string]uint64 {
+	return map[string]uint64{
+		"events": s.Events, "batches": s.Batches, "invalidated": s.Invalidated, "unrouted": s.Unrouted, "poisonous": s.Poisonous,
+		"flushes": s.Flushes, "opened": s.Opened, "stepDowns": s.StepDowns, "rewinds": s.Rewinds, "retries": s.Retries,
+		"held": uint64(s.Held),
+	}
+}

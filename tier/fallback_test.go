@@ -39,7 +39,7 @@ func onFallback(t *testing.T, test func(t *testing.T, p pod, f *tier.Feed, src *
 func report(t *testing.T, f *tier.Feed, connected bool, lag time.Duration, seconds int) {
 	t.Helper()
 	for range seconds {
-		if err := f.Report(t.Context(), connected, "1", time.Time{}, lag); err != nil {
+		if err := f.Report(t.Context(), connected, "1", time.Time{}, lag, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -3,6 +3,7 @@ package tier
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,9 @@ type Feed struct {
 	cache *Cache
 	name  string
 }
+
+// MaxCounts is how many counts a report of a feed may carry.
+const MaxCounts = 32
 
 // Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it.
 func (c *Cache) Feed(name string) (*Feed, error) {
@@ -60,10 +64,13 @@ func (f *Feed) Advance(ctx context.Context, server, from, to string) (bool, erro
 }
 
 // Report tells every pod how the feed is: whether its follower is connected, the position and commit time of the last applied
-// change, and how long ago the oldest change not yet applied was committed. Send one each second: a pod that hears none for FeedLimit
-// falls back.
-func (f *Feed) Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration) error {
-	status := bus.FeedStatus{Feed: f.name, Connected: connected, Position: position, LagMS: lag.Milliseconds()}
+// change, how long ago the oldest change not yet applied was committed, and counts for health to show, at most MaxCounts. Send one each
+// second: a pod that hears none for FeedLimit falls back.
+func (f *Feed) Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
+	if len(counts) > MaxCounts {
+		return fmt.Errorf("tier: report of the feed %q: %d counts: at most %d", f.name, len(counts), MaxCounts)
+	}
+	status := bus.FeedStatus{Feed: f.name, Connected: connected, Position: position, LagMS: lag.Milliseconds(), Counts: maps.Clone(counts)}
 	if !committed.IsZero() {
 		status.CommittedMS = committed.UnixMilli()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -108,6 +109,9 @@ type FeedHealth struct {
 	LastCommit *string  `json:"lastCommit"` // of the last change applied; null: none yet
 	LastReport *string  `json:"lastReport"` // null: none yet
 	Spaces     []string `json:"spaces"`
+
+	// Follower is what the follower that runs now did since it was made: cdc.Stats by the names in docs/operating.md.
+	Follower map[string]uint64 `json:"follower"`
 }
 
 // Health asks Redis for a sign of life and says how the cache is.
@@ -218,7 +222,7 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 		Position: status.Position, LagSeconds: status.Lag().Seconds(),
 		Fallback: c.freshFor(s) <= 0, FreshFor: max(0, c.freshFor(s).Seconds()),
 		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),
-		Spaces: []string{},
+		Spaces: []string{}, Follower: maps.Clone(status.Counts),
 	}
 	for _, sp := range c.spaces {
 		if sp.strategy.feed == feed {

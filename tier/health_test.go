@@ -99,7 +99,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("before the feed was heard: got %+v; want it degraded by the feed alone", h)
 	}
 	committed := time.Date(2025, 11, 18, 10, 30, 0, 0, time.UTC)
-	if err := f.Report(t.Context(), true, "16/B374D848", committed, 1500*time.Millisecond); err != nil {
+	if err := f.Report(t.Context(), true, "16/B374D848", committed, 1500*time.Millisecond, map[string]uint64{"rewinds": 2}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the report arrives at the other pod", func() bool { return health(b).Status == "ok" })
@@ -107,7 +107,7 @@ func TestHealth(t *testing.T) {
 		code, body := get(t, p.cache.HealthHandler(), "/health/cdc/feed")
 		for _, part := range []string{
 			`"feed":"feed"`, `"connected":true`, `"silent":false`, `"fallback":false`, `"freshForSeconds":28.`, `"position":"16/B374D848"`, `"lagSeconds":1.5`,
-			`"lastCommit":"2025-11-18T10:30:00.000Z"`, `"spaces":["test:row"]`,
+			`"lastCommit":"2025-11-18T10:30:00.000Z"`, `"spaces":["test:row"]`, `"follower":{"rewinds":2}`,
 		} {
 			if !strings.Contains(body, part) || code != http.StatusOK {
 				t.Errorf("pod %d: got %d %s; want it to have %s", i, code, body, part)

@@ -54,7 +54,7 @@ func (f *feed) Advance(_ context.Context, _, from, to string) (bool, error) {
 	return true, nil
 }
 
-func (f *feed) Report(_ context.Context, connected bool, _ string, _ time.Time, lag time.Duration) error {
+func (f *feed) Report(_ context.Context, connected bool, _ string, _ time.Time, lag time.Duration, _ map[string]uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.connected, f.lag = connected, lag
