@@ -12,7 +12,7 @@ var feedMutations = []mutation{
 		file: sessionFile,
 		old:  "\tif err := s.f.invalidate(ctx, w); err != nil {\n\t\treturn err\n\t}\n\tto := w.batch.Position\n",
 		new:  "\tdefer func() { _ = s.f.invalidate(ctx, w) }()\n\tto := w.batch.Position\n",
-		pkg:  "cdc", run: "^TestFailoverWithinABatch$",
+		pkg:  "cdc", run: "^TestFailoverWithinABatch$", seed: 2,
 	},
 	{
 		name: "feed-server-not-compared", rule: "the checkpoint moves only on the server that it was read from",
@@ -37,12 +37,12 @@ var feedMutations = []mutation{
 	{
 		name: "fallback-l1", rule: "in L1 an entry whose feed is silent lives for FallbackTTL",
 		file: "tier/read.go", old: ` && sp.current(now, e.Read)`, new: ``,
-		pkg: "tier", run: "^TestSilentFeedFallsBack$",
+		pkg: "tier", run: "^TestSilentFeedFallsBack$", seed: 55,
 	},
 	{
 		name: "fallback-l2", rule: "in L2 too",
 		file: "tier/l2.go", old: `case !sp.current(`, new: `case false && sp.current(`,
-		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$",
+		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$", seed: 55,
 	},
 	{
 		name: "fallback-age-reset", rule: "an entry from L2 is as old in L1 as it was there",
@@ -77,7 +77,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-not-repeated", rule: "after the settle time an invalidation is repeated",
 		file: settleFile, old: "\t\tnames.add(one.names)\n", new: "",
-		pkg: "cdc", run: "^TestLaggingReplica$",
+		pkg: "cdc", run: "^TestLaggingReplica$", seed: 3,
 	},
 	{
 		name: "feed-loss-not-repeated", rule: "so is the flush for what the source lost",

@@ -31,14 +31,14 @@ var readMutations = []mutation{
 		file: readFile,
 		old:  "\tborn := c.guard.Number()\n\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
 		new:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n\tborn := c.guard.Number()\n",
-		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
+		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$", seed: 2,
 	},
 	{
 		name: "read-tick-after-load", rule: "a load notes the highest tick heard before it reads the source",
 		file: readFile,
 		old:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
 		new:  "\tr := c.runLoader(ctx, f, release)\n\ttick = max(tick, c.guard.Heard())\n",
-		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$",
+		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$", seed: 2,
 	},
 	{
 		name: "name-of-key", rule: "an entry stands on its key",
@@ -233,7 +233,7 @@ var flightMutations = []mutation{
 	{
 		name: "flight-joiner-not-checked", rule: "a joiner who came after an invalidation does not take the value from before it",
 		file: readFile, old: `if f.entry.Verified() >= arrived || `, new: `if f.entry.Verified() >= arrived || true || `,
-		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$",
+		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$", seed: 10,
 	},
 	{
 		name: "flight-not-joined", rule: "callers of one key share a load",

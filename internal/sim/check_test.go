@@ -136,7 +136,7 @@ func (w *world) comesRight(ctx context.Context) {
 	}
 	for _, p := range w.pods {
 		if h := p.present().cache.Health(ctx); !h.L1.Trusted || !h.Redis.Connected || h.Feeds[feedName].Fallback {
-			w.fail("pod %d is not well: %+v", p.number, h)
+			w.fail("pod %d is not well: %v", p.number, h.Problems)
 		}
 	}
 }
