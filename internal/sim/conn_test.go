@@ -73,20 +73,18 @@ func (c *conn) upstream() {
 	}
 }
 
-// label names a command by what is the same each time: the command, its script or key, and the first key of the cache.
+// label names what a client sends by what is the same each time: the command, its script, and the keys of the cache.
 func label(chunk []byte) string {
 	var words []byte
 	taken := 0
-	for line := range bytes.SplitSeq(chunk[:min(len(chunk), 300)], []byte("\r\n")) {
-		switch {
-		case len(line) == 0 || line[0] == '*' || line[0] == '$':
+	for line := range bytes.SplitSeq(chunk[:min(len(chunk), 1000)], []byte("\r\n")) {
+		if len(line) == 0 || line[0] == '*' || line[0] == '$' {
 			continue
-		case taken < 2, bytes.HasPrefix(line, []byte("sim:")):
+		}
+		if taken < 2 || bytes.HasPrefix(line, []byte("sim:")) {
 			words = append(append(words, line...), ' ')
 		}
-		if taken++; taken > 1 && bytes.HasPrefix(line, []byte("sim:")) {
-			break
-		}
+		taken++
 	}
 	return string(words)
 }
