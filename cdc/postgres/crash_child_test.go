@@ -148,12 +148,17 @@ func stepOf(cmd redis.Cmder) string {
 		return "tick"
 	case strings.HasPrefix(key, "{names:"):
 		return "table"
-	case key == "{bus}:head" && strings.HasSuffix(fmt.Sprint(args[6]), ":{bus}"): // with a channel; else it reads the journal
+	case key == "{bus}:head" && strings.HasSuffix(fmt.Sprint(args[6]), ":{bus}") && !isReport(args[7]): // with a channel; else it reads the journal
 		return "publish"
 	case key == "{feed:"+crashFeed+"}":
 		return "checkpoint"
 	}
 	return ""
+}
+
+// isReport says whether a message of the bus is a follower's report: of kind 3, in msgpack.
+func isReport(message any) bool {
+	return strings.HasPrefix(fmt.Sprintf("%s", message), "\x95\xcc\x03")
 }
 
 // DialHook implements redis.Hook.

@@ -179,7 +179,7 @@ func (l *life) state() map[string]int64 {
 	ctx, pipe := l.t.Context(), l.look.Pipeline()
 	tick := pipe.HGet(ctx, l.Name+":{tick}", "last")
 	entries := pipe.Exists(ctx, l.Name+":shop:item:1", l.Name+":shop:item:2")
-	published := pipe.HGet(ctx, l.Name+":{bus}:head", "n")
+	journal := pipe.XRange(ctx, l.Name+":{bus}:journal", "-", "+")
 	checkpoint := pipe.HGet(ctx, l.Name+":{feed:"+crashFeed+"}", "position")
 	var names []*redis.FloatSliceCmd
 	for b := range 32 {
@@ -190,7 +190,9 @@ func (l *life) state() map[string]int64 {
 	}
 	s := map[string]int64{"deletes": -entries.Val()}
 	s["tick"], _ = tick.Int64()
-	s["publish"], _ = published.Int64()
+	for _, entry := range journal.Val() {
+		s["publish"] += count(!isReport(entry.Values["p"]))
+	}
 	for _, cmd := range names {
 		for _, tick := range cmd.Val() {
 			s["table"] += count(tick != 0)
