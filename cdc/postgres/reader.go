@@ -63,8 +63,12 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
-// end sends the last acknowledgement, and hangs up.
+// end sends the last acknowledgement, and hangs up. A connection that broke is closed by pgx in a goroutine of its own, beside which nothing
+// may be sent; conns.close waits for it.
 func (r *reader) end() {
+	if r.conn.IsClosed() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if acked := pglogrepl.LSN(r.acked.Load()); acked <= r.sent || r.send(acked) == nil {
