@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,7 +161,23 @@ func (c *child) stop() error {
 		return errors.Join(fmt.Errorf("%s did not end in %s", c.name, endTimeout), c.kill())
 	}
 	if c.proc.err != nil {
-		return fmt.Errorf("%s: %w", c.name, c.proc.err)
+		return fmt.Errorf("%s: %w\n%s", c.name, c.proc.err, c.trouble())
 	}
 	return nil
+}
+
+// trouble is what the fleet's log has of a data race or a panic, or its end.
+func (c *child) trouble() []byte {
+	const enough = 6000
+	text, err := os.ReadFile(c.log.Name())
+	if err != nil {
+		return []byte(err.Error())
+	}
+	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+		if i := bytes.Index(text, []byte(sign)); i >= 0 {
+			text = text[i:]
+			return text[:min(len(text), enough)]
+		}
+	}
+	return text[max(0, len(text)-enough):]
 }
