@@ -67,6 +67,20 @@ type watchedFeed struct {
 	config  childConfig
 	due     versions // brought and not yet passed
 	calls   int
+
+	position, server string // of the checkpoint, as a follower that is made to forget takes it to be
+}
+
+// Checkpoint implements cdc.Feed.
+func (f *watchedFeed) Checkpoint(ctx context.Context) (position, server string, err error) {
+	if f.config.sabotaged(sabotageForget) && f.server != "" {
+		return f.position, f.server, nil
+	}
+	position, server, err = f.Feed.Checkpoint(ctx)
+	if err == nil {
+		f.position, f.server = position, server
+	}
+	return position, server, err
 }
 
 func (f *watchedFeed) route(r cdc.Row) []string {
@@ -118,7 +132,7 @@ func (f *watchedFeed) Flush(ctx context.Context) error {
 // Advance implements cdc.Feed.
 func (f *watchedFeed) Advance(ctx context.Context, server, from, to string) (bool, error) {
 	if f.config.sabotaged(sabotageForget) {
-		stored, here, err := f.Checkpoint(ctx)
+		stored, here, err := f.Feed.Checkpoint(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -128,7 +142,7 @@ func (f *watchedFeed) Advance(ctx context.Context, server, from, to string) (boo
 	ok, err := f.Feed.Advance(ctx, server, from, to)
 	if ok && err == nil {
 		f.history.write(true, "F", int64(begin), int64(now()), to, f.due)
-		f.due = nil
+		f.due, f.position = nil, to
 	}
 	return ok, err
 }

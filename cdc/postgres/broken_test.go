@@ -72,7 +72,9 @@ func TestBrokenConnection(t *testing.T) {
 		f := &forwarder{Listener: listener, to: address.Host}
 		go f.run()
 		address.Host = listener.Addr().String()
-		st := open(t, db.sourceOf(postgres.Config{ConnString: address.String(), Tables: []string{"public.orders"}}), "")
+		src := db.sourceOf(postgres.Config{ConnString: address.String(), Tables: []string{"public.orders"}})
+		db.await(`SELECT (NOT active)::text FROM pg_replication_slots WHERE slot_name = 'tandem'`) // the server notices a cut somewhat later
+		st := open(t, src, "")
 		f.sever()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		for err == nil {
