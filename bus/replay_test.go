@@ -411,3 +411,21 @@ func TestJournalIsBounded(t *testing.T) {
 		t.Errorf("the journal holds %d messages of 1 MB; want no more than a replay needs", n)
 	}
 }
+
+// A server that was told to follow another, and has not synchronised, still holds the journal that it had. It hears nothing of what the
+// other publishes.
+func TestDemotedServerProvesNothing(t *testing.T) {
+	server := servertest.StartRedis(t)
+	b, r := open(t, server.Addr)
+	r.awaitFresh(t)
+	if err := connect(t, server.Addr).ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	demoted := time.Now()
+	eventually(t, "refused", func() bool { return b.Stats().FailedProbes > 2 })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fresh.After(demoted) {
+		t.Errorf("fresh as of %s after the server was demoted", r.fresh.Sub(demoted))
+	}
+}

@@ -7,18 +7,22 @@ import (
 
 // Stats returns a snapshot.
 func (f *Follower) Stats() Stats {
+	f.mu.Lock()
+	stream := f.stream
+	f.mu.Unlock()
+	var lag time.Duration
+	connected := false
+	if stream != nil { // asked before what is held: a batch on its way from the one to the other counts in one of them
+		lag, connected = stream.Lag()
+	}
 	now := time.Now()
 	f.mu.Lock()
-	st, stream, held := f.stats, f.stream, f.heldLocked(now)
-	st.Held = len(f.held)
+	st, held := f.stats, f.heldLocked(now)
 	behind := now.Sub(f.caughtUp)
 	running := f.running
+	st.Held = len(f.held)
 	f.mu.Unlock()
-
-	var lag time.Duration
-	if stream != nil {
-		lag, st.Connected = stream.Lag()
-	}
+	st.Connected = connected
 	switch {
 	case st.Connected:
 		st.Lag = max(lag, held)

@@ -16,7 +16,7 @@ import (
 //
 // A client made with ContextTimeoutEnabled is returned as it is. Of a *redis.Client (also of Sentinel) without it, a copy is
 // returned that shares its connections but, as go-redis makes it, not its hooks. A *redis.ClusterClient has no such copy and
-// must be made with ContextTimeoutEnabled. The caller keeps client and closes it.
+// must be made with ContextTimeoutEnabled, and without ReadOnly, RouteByLatency and RouteRandomly. The caller keeps client and closes it.
 func Bound(client redis.UniversalClient, timeout time.Duration) (redis.UniversalClient, error) {
 	if v := reflect.ValueOf(client); client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("remote: the Redis client is a nil pointer (an interface without a client is L1 alone)")
@@ -30,6 +30,9 @@ func Bound(client redis.UniversalClient, timeout time.Duration) (redis.Universal
 	case *redis.ClusterClient:
 		if !c.Options().ContextTimeoutEnabled {
 			return nil, errors.New("remote: set ContextTimeoutEnabled on the ClusterClient: without it a frozen node would hold every read for ReadTimeout")
+		}
+		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return nil, errors.New("remote: ReadOnly, RouteByLatency and RouteRandomly of the ClusterClient must be off: a replica that lags does not know what was invalidated")
 		}
 		return c, nil
 	default:

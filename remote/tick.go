@@ -35,6 +35,10 @@ func (s *Store) tick(ctx context.Context, seen uint64, mode string) (uint64, err
 // it; they reach this in the year 2255.
 const MaxTick = 1 << 53
 
+// LatestTick is the highest that a pod may believe: ten years ahead of its clock. One that is corrupt, and higher, would be passed on to
+// the counter, and use up all that there are.
+func LatestTick() uint64 { return uint64(time.Now().AddDate(10, 0, 0).UnixMicro()) }
+
 func parseTick(text string) (uint64, error) {
 	tick, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || tick > MaxTick {

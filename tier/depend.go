@@ -11,7 +11,8 @@ import (
 // DependsOn records, inside a loader, that the value being loaded was made from the object id of entity: a row, a document.
 // Invalidating that object, by [Cache.InvalidateTag] or a feed, outdates the value. Outside a load it does nothing.
 //
-// A Get inside a loader does not hand over what its entry depends on: call DependsOn for that too.
+// A loader must read the source. A Get inside it does not hand over what its entry depends on, nor how old that is: a value that another
+// pod is just about to hear is outdated would become part of a fresh one, and DependsOn does not make that good.
 //
 // It may be called from several goroutines of one load, before the load returns. A malformed entity or id fails the load.
 func DependsOn(ctx context.Context, entity, id string) {

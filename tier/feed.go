@@ -150,6 +150,9 @@ func (c *Cache) hearFeed(status bus.FeedStatus, lately bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !status.Connected && s.status.Connected && recent(s.heard) {
+		return // of a second follower, as a rule; if the first one is gone it will be silent
+	}
 	s.status, s.heard = status, time.Now()
 	if status.Connected && lately {
 		s.freshUntil.Store(int64(c.now() - status.Lag() + c.cfg.FeedLimit))

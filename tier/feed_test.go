@@ -67,3 +67,20 @@ func TestFeedFlush(t *testing.T) {
 		}
 	})
 }
+
+// A follower that cannot reach the source, beside the one that follows, does not hide it.
+func TestHealthHidesNoFollower(t *testing.T) {
+	p := newPod(t, "", &source{})
+	f, err := p.cache.Feed("feed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, connected := range []bool{true, false} {
+		if err := f.Report(t.Context(), connected, "1", time.Time{}, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h := p.cache.Health(t.Context()).Feeds["feed"]; !h.Connected {
+		t.Errorf("got %+v; want it connected", h)
+	}
+}

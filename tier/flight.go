@@ -19,6 +19,7 @@ type flight struct {
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
+	asOf   time.Duration // on the cache's clock: before the source was read, or L2
 
 	finished bool // guarded by flights.mu
 }
@@ -95,18 +96,18 @@ func (c *Cache) fly(ctx context.Context, f *flight) {
 	began := time.Now()
 	got := c.fetch(ctx, f)
 	f.space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
-	c.finish(f, got.entry, got.err)
+	c.finish(f, got)
 	if got.lease != nil {
 		c.settle(ctx, got)
 	}
 }
 
 // finish wakes the callers and hands the entry to the keeper.
-func (c *Cache) finish(f *flight, e *local.Entry, err error) {
+func (c *Cache) finish(f *flight, got fetched) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
-	f.entry, f.err, f.finished = e, err, true
-	if err != nil || !f.space.usable(e) || !c.keeper.offer(keeperJob{flight: f}) {
+	f.entry, f.err, f.asOf, f.finished = got.entry, got.err, got.asOf, true
+	if f.err != nil || !f.space.usable(f.entry) || !c.keeper.offer(keeperJob{flight: f}) {
 		c.flights.forgetLocked(f)
 	}
 	close(f.done)

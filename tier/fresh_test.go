@@ -2,9 +2,12 @@ package tier_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,12 +105,17 @@ func (c *linkConn) Close() error {
 // newLinkedPod opens a pod of a virtual network. Its pool is closed before the bubble ends.
 func newLinkedPod(t *testing.T, l *link, src *source) pod {
 	t.Helper()
+	c := openCache(t, tier.Config{Redis: newLinkedClient(t, l)})
+	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
+}
+
+func newLinkedClient(t *testing.T, l *link) *redis.Client {
+	t.Helper()
 	client := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:1", Dialer: l.dial, Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
 	})
 	t.Cleanup(func() { _ = client.Close() })
-	c := openCache(t, tier.Config{Redis: client})
-	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
+	return client
 }
 
 func onLinks(t *testing.T, test func(t *testing.T, a, b pod, linkOfB *link, src *source)) {
@@ -156,6 +164,97 @@ func TestQuietPodIsTrusted(t *testing.T) {
 		}
 		if n := src.count("k"); n != 1 {
 			t.Errorf("%d loads; want 1", n)
+		}
+	})
+}
+
+// A caller who comes while the pod cannot prove anything does not take what a load has read long before.
+func TestUntrustedJoinerTakesNothingOld(t *testing.T) {
+	onLinks(t, func(t *testing.T, a, b pod, linkOfB *link, src *source) {
+		linkOfB.sever()
+		time.Sleep(2 * tier.DefaultMaxStaleness)
+		var early sync.WaitGroup
+		src.onRead(func(string, int) { time.Sleep(9 * time.Second) })
+		early.Go(func() { b.want(t, "k", 0) })
+		time.Sleep(time.Second)
+		src.onRead(nil)
+		v := src.write("k")
+		if err := a.Invalidate(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		b.want(t, "k", v)
+		early.Wait()
+		linkOfB.mend()
+	})
+}
+
+// A stepper is a hook of a client that fails GETs while it is told to, and calls back once before the counter is read.
+type stepper struct {
+	failing atomic.Bool
+	before  atomic.Pointer[func()]
+}
+
+func (*stepper) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *stepper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		args := cmd.Args()
+		if cmd.Name() == "get" && s.failing.Load() {
+			return errors.New("refused")
+		}
+		if len(args) > 5 && args[3] == "shop:{tick}" && args[5] == "read" {
+			if step := s.before.Swap(nil); step != nil {
+				(*step)()
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (*stepper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// The counter is lost and made anew below what b has heard. What b loads without a lease before it has raised the counter is flushed.
+func TestLoadDuringAResyncIsFlushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := miniredis.NewMiniRedis()
+		t.Cleanup(server.Close)
+		src, steps := &source{}, &stepper{}
+		client := newLinkedClient(t, &link{redis: server})
+		client.AddHook(steps)
+		c := openCache(t, tier.Config{Redis: client})
+		b := pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
+		server.HSet("shop:{tick}", "last", strconv.FormatInt(time.Now().Add(5*time.Hour).UnixMicro(), 10))
+		if err := b.Invalidate(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		server.FlushAll()
+		a := newLinkedPod(t, &link{redis: server}, src)
+
+		var early sync.WaitGroup
+		var v int
+		read, release := make(chan struct{}), make(chan struct{})
+		src.onRead(func(string, int) { close(read); <-release })
+		step := func() {
+			steps.failing.Store(true)
+			early.Go(func() { b.want(t, "k", 0) })
+			<-read
+			src.onRead(nil)
+			steps.failing.Store(false)
+			v = src.write("k")
+			if err := a.Invalidate(t.Context(), "k"); err != nil {
+				t.Error(err)
+			}
+		}
+		steps.before.Store(&step)
+		time.Sleep(3 * time.Second) // the resync, and what it missed
+		close(release)
+		early.Wait()
+		b.want(t, "k", v)
+		if v == 0 {
+			t.Error("there was no resync")
 		}
 	})
 }

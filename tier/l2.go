@@ -47,7 +47,7 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 	env, err := remote.Decode(raw)
 	switch {
-	case err != nil || env.Codec != remote.CodecName || env.KeyID != 0:
+	case err != nil || env.Codec != remote.CodecName || env.KeyID != 0 || env.Tick > remote.LatestTick():
 		return nil, reasonUnreadable
 	case env.Schema != sp.schema:
 		return nil, reasonSchema

@@ -38,7 +38,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 	defer patience.Stop()
 	deaths, waited := 0, false
 	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
-		born := c.guard.Number()
+		born, asOf := c.guard.Number(), c.now()
 		answer, err := c.remoteAcquire(ctx, key, token, dead)
 		switch {
 		case err != nil:
@@ -69,7 +69,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			}
 			if e != nil {
 				f.space.stats.l2Hits.Inc()
-				return fetched{entry: e}
+				return fetched{entry: e, asOf: asOf}
 			}
 			dead = answer.Value
 			deaths++
@@ -88,7 +88,7 @@ func (c *Cache) loadLeased(ctx context.Context, f *flight, token remote.Token, t
 		return fetched{err: err, from: tierSource, lease: held}
 	}
 	held.env = env
-	return fetched{entry: e, from: tierSource, lease: held}
+	return fetched{entry: e, asOf: e.Read, from: tierSource, lease: held}
 }
 
 // renew extends a lease until stop is called. It ends by itself when the lease is another's.

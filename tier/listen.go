@@ -14,19 +14,25 @@ type listener struct{ cache *Cache }
 
 // Resync starts L1 anew: what was broadcast before now may never have been heard.
 //
-// The order is: distrust, flush, read the counter, raise the floor; Fresh trusts. Entries of before the flush are dead. Values from L2 with a
+// The order is: distrust, read the counter, raise the floor, flush; Fresh trusts. Entries of before the flush are dead. Values from L2 with a
 // tick below the floor are judged by Redis: an invalidation that this pod missed has a tick at or below the floor, since it was
-// taken before the counter was read.
+// taken before the counter was read. The flush comes after: reading the counter raises it to what this pod has heard, and what was loaded
+// before, without a lease, may stand above it:
+//
+//	1 Redis loses the counter; another pod makes it anew, below what this pod has heard
+//	2 this pod: flushes, then loads without a lease, at the tick it has heard
+//	3 the other pod: invalidates, at a tick below
+//	4 this pod: reads the counter; the entry outlives the invalidation
 func (l listener) Resync(ctx context.Context) error {
 	c := l.cache
 	c.stats.resyncs.Add(1)
 	c.trusted.Store(0)
-	c.guard.Flush()
 	tick, err := c.lastTick(ctx)
 	if err != nil {
 		return fmt.Errorf("tier: resync: %w", err)
 	}
 	c.guard.RaiseFloor(tick)
+	c.guard.Flush()
 	if err := c.makeTable(ctx); err != nil { // now, so that what the first pod loads is good for the second
 		c.mender.wake()
 	}
@@ -82,7 +88,7 @@ func (l listener) Handle(m bus.Message) error {
 
 // checkInvalidation refuses what no pod of this version sends.
 func checkInvalidation(m bus.Message) error {
-	if m.Tick > remote.MaxTick {
+	if m.Tick > remote.LatestTick() {
 		return fmt.Errorf("tier: an invalidation at tick %d", m.Tick)
 	}
 	return checkNames(m.Names)

@@ -9,10 +9,11 @@ import (
 // What no pod of this version sends ends nobody's process, poisons no tick, and is a gap when it was numbered.
 func TestStrangeMessages(t *testing.T) {
 	for name, payload := range map[string]string{
-		"an empty name":      "\x95\x01\x01\xa3api\x91\xa0\xc0",
-		"a malformed name":   "\x95\x01\x01\xa3api\x91\xa3abc\xc0",
-		"an unknown kind":    "\x95\x09\x01\xa3api\x91\xa7k:a:b:c\xc0",
-		"a tick out of time": "\x95\x01\xcf\x40\x00\x00\x00\x00\x00\x00\x00\xa3api\x91\xa7k:a:b:c\xc0",
+		"an empty name":           "\x95\x01\x01\xa3api\x91\xa0\xc0",
+		"a malformed name":        "\x95\x01\x01\xa3api\x91\xa3abc\xc0",
+		"an unknown kind":         "\x95\x09\x01\xa3api\x91\xa7k:a:b:c\xc0",
+		"a tick that is the last": "\x95\x01\xcf\x00\x20\x00\x00\x00\x00\x00\x00\xa3api\x91\xa7k:a:b:c\xc0",
+		"a tick out of time":      "\x95\x01\xcf\x40\x00\x00\x00\x00\x00\x00\x00\xa3api\x91\xa7k:a:b:c\xc0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := servertest.StartRedis(t).Addr

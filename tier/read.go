@@ -43,13 +43,14 @@ func (sp *space) usable(e *local.Entry) bool {
 //	2 invalidation: applied, returns
 //	3 caller: joins the flight
 //
-// So it judges what the flight brings, and goes round once more if a name moved; the second flight began after the caller.
+// So it judges what the flight brings, and goes round once more if a name moved; the second flight began after the caller. A pod that is
+// not trusted may not have heard of 2: there the flight must have read late enough, whatever it stands on.
 func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry, error) {
 	if err := checkID(id); err != nil {
 		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 	}
 	c := sp.cache
-	arrived := c.guard.Number()
+	arrived, at, trusted := c.guard.Number(), c.now(), c.isTrusted()
 	joined := false
 	for {
 		e, f, lead, err := c.join(ctx, sp, id, load)
@@ -71,7 +72,8 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		if f.err != nil {
 			return nil, f.err
 		}
-		if f.entry.Verified() >= arrived || c.guard.Check(f.entry) == local.Valid {
+		inTime := trusted || f.asOf >= at-c.cfg.MaxStaleness
+		if inTime && (f.entry.Verified() >= arrived || c.guard.Check(f.entry) == local.Valid) {
 			return f.entry, nil
 		}
 	}
@@ -81,8 +83,9 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 type fetched struct {
 	entry *local.Entry
 	err   error
-	from  int    // tierL2 or tierSource
-	lease *lease // to be filled or given back; nil without one
+	asOf  time.Duration // see flight
+	from  int           // tierL2 or tierSource
+	lease *lease        // to be filled or given back; nil without one
 }
 
 // fetch reads L2 and, failing that, the source. Errors of Redis lead to the source.
@@ -90,7 +93,7 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 	if c.remote == nil || !c.breaker.allow(c.now()) {
 		return c.loadAlone(ctx, f)
 	}
-	born := c.guard.Number() // before L2 is read: an invalidation applied after this shows in the entry's stripes
+	born, asOf := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes
 	raw, err := c.remoteGet(ctx, f.space.key(f.id))
 	if err != nil {
 		return c.loadAlone(ctx, f)
@@ -103,7 +106,7 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 			return c.loadAlone(ctx, f)
 		case e != nil:
 			f.space.stats.l2Hits.Inc()
-			return fetched{entry: e}
+			return fetched{entry: e, asOf: asOf}
 		}
 		dead = raw
 	}
@@ -113,7 +116,10 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 // loadAlone reads the source without a lease, and leaves L2 as it is.
 func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 	e, _, err := c.loadSource(ctx, f, remote.Token{}, 0)
-	return fetched{entry: e, err: err, from: tierSource}
+	if err != nil {
+		return fetched{err: err, from: tierSource}
+	}
+	return fetched{entry: e, asOf: e.Read, from: tierSource}
 }
 
 // loadSource runs the loader and makes what it gave an entry, and an envelope unless the value can't be encoded.

@@ -3,6 +3,8 @@
 -- a start of a server or a promotion: one that was demoted, forgot, and was promoted again keeps its run id.
 local server, replication, run = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication'), ''
 if type(server) == 'string' and type(replication) == 'string' then -- miniredis tells none
+  -- One that was told to follow another and has not synchronised yet would go on proving what it no longer hears.
+  if string.find(replication, 'role:slave', 1, true) then return redis.error_reply('READONLY the journal is asked of a replica') end
   run = (string.match(server, 'run_id:(%x+)') or '') .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')
 end
 local head = redis.call('HMGET', KEYS[1], 'lineage', 'n', 'run')

@@ -133,8 +133,20 @@ var busMutations = []mutation{
 	},
 	{
 		name: "resync-still-trusted", rule: "a pod that starts anew does not trust what it knew",
-		file: "tier/listen.go", old: "\tc.trusted.Store(0)\n\tc.guard.Flush()\n", new: "\tc.guard.Flush()\n",
+		file: "tier/listen.go", old: "\tc.trusted.Store(0)\n\ttick, err", new: "\ttick, err",
 		pkg: "tier", run: "^TestUntrustedPodAsksTheTable$",
+	},
+	{
+		name: "resync-flushes-first", rule: "L1 is flushed when the counter is above all that the pod has heard",
+		file: "tier/listen.go",
+		old:  "\tc.trusted.Store(0)\n\ttick, err := c.lastTick(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"tier: resync: %w\", err)\n\t}\n\tc.guard.RaiseFloor(tick)\n\tc.guard.Flush()\n",
+		new:  "\tc.trusted.Store(0)\n\tc.guard.Flush()\n\ttick, err := c.lastTick(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"tier: resync: %w\", err)\n\t}\n\tc.guard.RaiseFloor(tick)\n",
+		pkg:  "tier", run: "^TestLoadDuringAResyncIsFlushed$",
+	},
+	{
+		name: "bus-demoted-still-proves", rule: "a server that was told to follow another proves nothing",
+		file: "bus/lua/head.lua", old: "  if string.find(replication, 'role:slave', 1, true)", new: "  if false",
+		pkg: "bus", run: "^TestDemotedServerProvesNothing$",
 	},
 	{
 		name: "l1-answers-untrusted", rule: "L1 answers only while the pod is trusted",

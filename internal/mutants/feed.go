@@ -70,6 +70,11 @@ var feedMutations = []mutation{
 		pkg: "cdc/postgres", run: "^TestVisibility$",
 	},
 	{
+		name: "feed-stand-by-hides-the-active", rule: "a report of no connection does not replace one of a connection just heard",
+		file: "tier/feed.go", old: `if !status.Connected && s.status.Connected && recent(s.heard) {`, new: `if false {`,
+		pkg: "tier", run: "^TestHealthHidesNoFollower$",
+	},
+	{
 		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
 		file: "cdc/ack.go", old: `if e.now || now.Sub(e.at) >= q.window {`, new: `if true {`,
 		pkg: "cdc", run: "^TestFailoverWhileIdle$",

@@ -10,15 +10,15 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-l2", rule: "a read notes the pod's number before it touches L2",
 		file: readFile,
-		old:  "\tborn := c.guard.Number() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
-		new:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
+		old:  "\tborn, asOf := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
+		new:  "\tasOf := c.now()\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
 		name: "read-number-after-lease", rule: "a read notes the pod's number before the answer to a miss, which may be a value",
 		file: "tier/lease.go",
-		old:  "\t\tborn := c.guard.Number()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n",
-		new:  "\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tborn := c.guard.Number()\n",
+		old:  "\t\tborn, asOf := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n",
+		new:  "\t\tasOf := c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
@@ -89,7 +89,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-encryption-ignored", rule: "an encrypted value is a miss for a pod without its key",
-		file: "tier/l2.go", old: ` || env.KeyID != 0:`, new: `:`,
+		file: "tier/l2.go", old: ` || env.KeyID != 0 ||`, new: ` ||`,
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
 	},
 	{
@@ -232,8 +232,13 @@ var invalidateMutations = []mutation{
 var flightMutations = []mutation{
 	{
 		name: "flight-joiner-not-checked", rule: "a joiner who came after an invalidation does not take the value from before it",
-		file: readFile, old: `if f.entry.Verified() >= arrived || `, new: `if f.entry.Verified() >= arrived || true || `,
+		file: readFile, old: `(f.entry.Verified() >= arrived || `, new: `(f.entry.Verified() >= arrived || true || `,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$", seed: 1,
+	},
+	{
+		name: "flight-joined-untrusted", rule: "on a pod that is not trusted a joiner takes only what was read less than MaxStaleness ago",
+		file: readFile, old: `inTime := trusted || `, new: `inTime := trusted || true || `,
+		pkg: "tier", run: "^TestUntrustedJoinerTakesNothingOld$",
 	},
 	{
 		name: "flight-not-joined", rule: "callers of one key share a load",

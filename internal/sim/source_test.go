@@ -96,7 +96,11 @@ func (s *source) load(ctx context.Context, key string, rows []int) ([]int, error
 		versions[i] = s.visibleLocked(row, seen)
 	}
 	s.mu.Unlock()
-	return versions, sleep(ctx, pause(rnd))
+	after := pause(rnd)
+	if rnd.IntN(30) == 0 { // longer than what was read may be trusted
+		after = between(maxStaleness, 3*maxStaleness, rnd)
+	}
+	return versions, sleep(ctx, after)
 }
 
 // visibleLocked is the version of a row that was visible at an instant.

@@ -3,5 +3,6 @@
 local function run_id()
   local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
   if type(server) ~= 'string' or type(replication) ~= 'string' then return '' end
+  if string.find(replication, 'role:slave', 1, true) then error('a replica was asked') end -- also one that has not synchronised yet
   return (string.match(server, 'run_id:(%x+)') or '') .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')
 end
