@@ -84,13 +84,8 @@ func (sp *space) decodeValue(payload []byte) (value any, err error) {
 
 // judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.
 //
-// Trust is read before the table. Read after it, a resync in between would have raised the floor that the table did not have:
-//
-//	1 pod: misses an invalidation while it is down
-//	2 resync: flushes
-//	3 reader: notes its number, gets the old value from L2, finds nothing in the table, whose floor is the old one
-//	4 resync: raises the floor, trusts
-//	5 reader: the pod is trusted, so the value is valid, and no stripe will ever move for it
+// A resync may come between the two looks, or after both. It flushes L1 when it has raised the floor: what was judged by the floor of before
+// does not stay.
 func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
 	trusted := c.isTrusted()
 	switch verdict := c.guard.Judge(names); {

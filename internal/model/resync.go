@@ -7,7 +7,6 @@ package main
 const (
 	resyncFloorEarly rule = iota + 1
 	resyncNoFloor
-	resyncTrustLate
 	resyncPublishFirst
 	resyncNoFlush
 	resyncTrustEarly
@@ -51,7 +50,6 @@ func resyncWorld() world {
 		mutations: []mutation{
 			{resyncFloorEarly, "F-after-head", "the floor is read after the head of the journal from which the pod goes on"},
 			{resyncNoFloor, "F", "of values from before its floor a pod knows nothing"},
-			{resyncTrustLate, "trust-before-table", "trust is read before the table"},
 			{resyncPublishFirst, "L2-before-broadcast", "L2 is outdated before the broadcast"},
 			{resyncNoFlush, "flush", "who missed something flushes L1"},
 			{resyncTrustEarly, "distrust", "L1 does not answer during a resync, until floor and flush stand"},
@@ -146,6 +144,13 @@ func resyncPhase(s resyncState, off rule, to func(string, resyncState)) {
 		t.floorRead = s.counter
 		to("resync: reads the counter", t)
 	case 2:
+		if off != resyncNoFloor {
+			t.floor = s.floorRead
+		}
+		t.heard = max(s.heard, s.floorRead)
+		t.floorRead = 0
+		to("resync: raises the floor", t)
+	case 3:
 		t.number = 2 // a first flush is followed by at most two messages, a second one by none
 		if s.lost {
 			t.number = 5
@@ -154,13 +159,6 @@ func resyncPhase(s resyncState, off rule, to func(string, resyncState)) {
 			t.flushed = t.number
 		}
 		to("resync: flushes", t)
-	case 3:
-		if off != resyncNoFloor {
-			t.floor = s.floorRead
-		}
-		t.heard = max(s.heard, s.floorRead)
-		t.floorRead = 0
-		to("resync: raises the floor", t)
 	case 4:
 		t.trusted, t.at, t.to = true, s.to, 0
 		t.covered, t.pending = max(s.covered, s.pending), 0
@@ -212,7 +210,7 @@ func resyncFlight(s resyncState, off rule, to func(string, resyncState)) {
 		t.land(s.number, off)
 		to("flight: has loaded", t)
 	case 3:
-		f.pc, f.verdict = 4, s.look(off == resyncTrustLate)
+		f.pc, f.verdict = 4, s.look(false)
 		to("flight: looks at trust", t)
 	case 4:
 		resyncJudge(s, off, to)
@@ -232,7 +230,7 @@ func (s *resyncState) look(table bool) uint8 {
 
 func resyncJudge(s resyncState, off rule, to func(string, resyncState)) {
 	t := s
-	one, two := s.flight.verdict, s.look(off != resyncTrustLate)
+	one, two := s.flight.verdict, s.look(true)
 	switch {
 	case one == 2 || two == 2:
 		t.flight.pc, t.flight.verdict = 1, 0
