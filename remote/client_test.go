@@ -15,7 +15,8 @@ import (
 func TestBoundRefuses(t *testing.T) {
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
 	ring := redis.NewRing(&redis.RingOptions{})
-	t.Cleanup(func() { _, _ = cluster.Close(), ring.Close() })
+	replicas := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ContextTimeoutEnabled: true, ReadOnly: true})
+	t.Cleanup(func() { _, _, _ = cluster.Close(), replicas.Close(), ring.Close() })
 	for name, test := range map[string]struct {
 		client redis.UniversalClient
 		want   string
@@ -24,6 +25,7 @@ func TestBoundRefuses(t *testing.T) {
 		"a typed nil":               {(*redis.Client)(nil), "nil pointer"},
 		"a typed nil of a cluster":  {(*redis.ClusterClient)(nil), "nil pointer"},
 		"a cluster without timeout": {cluster, "ContextTimeoutEnabled"},
+		"a cluster's replicas":      {replicas, "ReadOnly"},
 		"a ring":                    {ring, "not supported"},
 	} {
 		if _, err := remote.Bound(test.client, time.Second); err == nil || !strings.Contains(err.Error(), test.want) {

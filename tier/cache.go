@@ -40,7 +40,8 @@ type Config struct {
 	// Channels know no database numbers: two caches in two databases of one Redis need two names.
 	Name string
 
-	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled.
+	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled and without
+	// ReadOnly, RouteByLatency, RouteRandomly.
 	// nil: L1 alone, in this process. The caller closes it, after the cache. Without ContextTimeoutEnabled the cache uses a
 	// copy of the client with timeouts, which go-redis makes without the client's hooks: set it if you trace through hooks.
 	Redis redis.UniversalClient
