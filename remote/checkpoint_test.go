@@ -82,3 +82,20 @@ func TestCheckpointStaysOnAnotherServer(t *testing.T) {
 		})
 	}
 }
+
+// A server that was told to follow another, and has not synchronised, still holds the checkpoint that it had.
+func TestDemotedServerHasNoCheckpoint(t *testing.T) {
+	server := servertest.StartRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	s := remote.New(client, "shop")
+	if _, _, err := s.Checkpoint(t.Context(), "feed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if position, server, err := s.Checkpoint(t.Context(), "feed"); err == nil {
+		t.Errorf("got %q, %q; want an error", position, server)
+	}
+}

@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,4 +139,22 @@ func TestTicksJumpAfterAPromotion(t *testing.T) {
 	if got := take(t, s, 0); got < before+uint64(time.Hour.Microseconds()) {
 		t.Errorf("got %d after %d; want a jump", got, before)
 	}
+}
+
+// Where Redis's numbers end, a tick would be given out again and again.
+func TestTicksEnd(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		take(t, s, 0)
+		if tick := take(t, s, remote.MaxTick-2); tick != remote.MaxTick-1 {
+			t.Errorf("got %d; want the last one, %d", tick, uint64(remote.MaxTick-1))
+		}
+		for range 2 {
+			if tick, err := s.TakeTick(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "shop:{tick}") {
+				t.Errorf("got %d, %v; want an error that names the counter", tick, err)
+			}
+		}
+		if tick, err := s.LastTick(t.Context(), remote.MaxTick); err == nil {
+			t.Errorf("got %d; want an error", tick)
+		}
+	})
 }

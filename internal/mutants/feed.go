@@ -75,6 +75,11 @@ var feedMutations = []mutation{
 		pkg: "tier", run: "^TestHealthHidesNoFollower$",
 	},
 	{
+		name: "feed-demoted-has-a-checkpoint", rule: "a server that was told to follow another has no checkpoint",
+		file: "remote/lua/run_id.lua", old: `if string.find(replication, 'role:slave', 1, true) then`, new: `if false then`,
+		pkg: "remote", run: "^TestDemotedServerHasNoCheckpoint$",
+	},
+	{
 		name: "feed-acknowledged-at-once", rule: "acknowledgements upstream lag by the rewind window",
 		file: "cdc/ack.go", old: `if e.now || now.Sub(e.at) >= q.window {`, new: `if true {`,
 		pkg: "cdc", run: "^TestFailoverWhileIdle$",

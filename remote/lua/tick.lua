@@ -15,8 +15,8 @@ if moved then
   last = now + ahead
 end
 if ARGV[2] == 'take' then last = math.max(last, now, seen) + 1 end
-if last >= 9007199254740992 then return redis.error_reply('the counter of ticks is used up: delete ' .. KEYS[1]) end -- 2^53
 last = math.max(last, seen) -- also when read: what was seen elsewhere was given out before this counter was made
+if last >= 9007199254740992 then return redis.error_reply('the counter of ticks is used up: delete ' .. KEYS[1]) end -- 2^53
 if moved or ARGV[2] == 'take' or tonumber(had[1]) < seen then
   redis.call('HSET', KEYS[1], 'last', text(last), 'run', run, 'ahead', text(ahead))
 end
