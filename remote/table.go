@@ -161,3 +161,22 @@ func (s *Store) missingBuckets(ctx context.Context) ([]int, error) {
 	}
 	return missing, nil
 }
+
+// highest is the highest tick that the table knows; 0: it is empty.
+func (s *Store) highest(ctx context.Context) (tick uint64, err error) {
+	cmds := make([]*redis.ZSliceCmd, bucketCount)
+	err = s.exec(ctx, func(p redis.Pipeliner) {
+		for b := range cmds {
+			cmds[b] = p.ZRevRangeWithScores(ctx, s.bucketKey(b), 0, 0)
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remote: look at the table: %w", err)
+	}
+	for _, cmd := range cmds {
+		for _, name := range cmd.Val() {
+			tick = max(tick, uint64(name.Score))
+		}
+	}
+	return tick, nil
+}

@@ -24,11 +24,31 @@ func (s *Store) LastTick(ctx context.Context, seen uint64) (uint64, error) {
 }
 
 func (s *Store) tick(ctx context.Context, seen uint64, mode string) (uint64, error) {
-	text, err := tickScript.Run(ctx, s.client, []string{s.tickKey()}, seen, mode, jump.Microseconds()).Text()
+	run := func(least any) (string, error) {
+		return tickScript.Run(ctx, s.client, []string{s.tickKey()}, seen, mode, jump.Microseconds(), least).Text()
+	}
+	text, err := run("")
+	if err == nil && text == "" {
+		var least uint64
+		if least, err = s.leastTick(ctx); err == nil {
+			text, err = run(least)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("remote: %s tick: %w", mode, err)
 	}
 	return parseTick(text)
+}
+
+// leastTick is where a counter that was lost has to begin at least. It may have been lost alone, and be asked for by a pod that has heard
+// less than others: the table knows the ticks of all invalidations but those under way. Two jumps above it, since the counter may have
+// gone to another server, and to there, since the last one.
+func (s *Store) leastTick(ctx context.Context) (uint64, error) {
+	highest, err := s.highest(ctx)
+	if err != nil || highest == 0 || highest > LatestTick() {
+		return 0, err
+	}
+	return highest + 2*uint64(jump.Microseconds()), nil
 }
 
 // MaxTick is the highest tick: up to here Redis's numbers are exact. Ticks are microseconds of Unix time and somewhat ahead of

@@ -158,3 +158,26 @@ func TestTicksEnd(t *testing.T) {
 		}
 	})
 }
+
+// The counter is lost, and the rest is kept: it goes on above what the table knows, though the caller has seen nothing.
+func TestCounterLostAloneGoesOn(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		if err := s.MakeTable(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		ahead := uint64(time.Now().Add(10 * time.Hour).UnixMicro()) // some restarts
+		tick := take(t, s, ahead)
+		if _, err := s.Touch(t.Context(), []string{"k:a:b:c"}, tick); err != nil {
+			t.Fatal(err)
+		}
+		under := take(t, s, 0) // way
+		client.Del(t.Context(), "shop:{tick}")
+		if got := take(t, s, 0); got <= under {
+			t.Errorf("got %d after %d was given out", got, under)
+		}
+		client.Del(t.Context(), "shop:{tick}")
+		if got, err := s.LastTick(t.Context(), 0); got <= under || err != nil {
+			t.Errorf("read %d, %v after %d was given out", got, err, under)
+		}
+	})
+}

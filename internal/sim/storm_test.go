@@ -173,9 +173,6 @@ func (w *world) breakServer(ctx context.Context, rnd *rand.Rand) {
 	switch rnd.IntN(6) {
 	case 0, 1:
 		part := []string{"sim:row:", "sim:list:", "{names:", "{names:", "{tick}", ":head", ":journal", "{feed:"}[rnd.IntN(8)]
-		if part == "{tick}" && w.cluster.reign() > 1 { // not promised: docs/consistency.md
-			part = ":head"
-		}
 		w.note("fault: Redis evicts one of %s", part)
 		w.cluster.evict(rnd, part)
 	case 2:

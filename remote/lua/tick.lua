@@ -1,4 +1,5 @@
--- Takes or reads a tick. KEYS: counter {last, run, ahead}. ARGV: highest tick seen by the caller, 'take' or 'read', jump.
+-- Takes or reads a tick. KEYS: counter {last, run, ahead}. ARGV: highest tick seen by the caller, 'take' or 'read', jump, and where
+-- a counter that is lost has to begin at least, or '': then the answer is '', and the caller has to find out.
 -- TIME alone could repeat or step back; the counter alone could after a failover that lost writes.
 -- Each reign begins further ahead of the clock than the one before. Did it jump from the counter alone, two failovers soon after each
 -- other could give out ticks twice: 1 the counter is replicated, 2 a second reign jumps and gives out ticks, 3 a replica is promoted
@@ -6,12 +7,14 @@
 local function text(n) return string.format('%.0f', n) end
 local had = redis.call('HMGET', KEYS[1], 'last', 'run', 'ahead')
 local seen, jump = tonumber(ARGV[1]), tonumber(ARGV[3])
+local least = tonumber(ARGV[4]) -- nil: not known
+if not had[1] and not least then return '' end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last, run, ahead = tonumber(had[1] or '0'), run_id(), tonumber(had[3] or '0')
 local moved = not had[1] or had[2] ~= run
 if moved then
-  ahead = had[1] and math.max(ahead, last - now) + jump or math.max(jump, seen - now)
+  ahead = had[1] and math.max(ahead, last - now) + jump or math.max(jump, seen - now, least - now)
   last = now + ahead
 end
 if ARGV[2] == 'take' then last = math.max(last, now, seen) + 1 end
