@@ -37,7 +37,7 @@ var feedMutations = []mutation{
 	{
 		name: "fallback-l1", rule: "in L1 an entry whose feed is silent lives for FallbackTTL",
 		file: "tier/read.go", old: ` && sp.current(now, e.Read)`, new: ``,
-		pkg: "tier", run: "^TestSilentFeedFallsBack$", seed: 55,
+		pkg: "tier", run: "^TestSilentFeedFallsBack$",
 	},
 	{
 		name: "fallback-l2", rule: "in L2 too",
@@ -87,7 +87,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-not-repeated", rule: "after the settle time an invalidation is repeated",
 		file: settleFile, old: "\t\tnames.add(one.names)\n", new: "",
-		pkg: "cdc", run: "^TestLaggingReplica$", seed: 3,
+		pkg: "cdc", run: "^TestLaggingReplica$", seed: 7,
 	},
 	{
 		name: "feed-loss-not-repeated", rule: "so is the flush for what the source lost",
@@ -97,7 +97,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-checkpoint-before-repeat", rule: "the checkpoint waits for the repeat",
 		file: sessionFile, old: `s.insist(ctx, w, s.f.invalidate)`, new: `s.insist(ctx, w, s.attempt)`,
-		pkg: "cdc", run: "^TestSettlingIsLeftToTheNext$", seed: 11,
+		pkg: "cdc", run: "^TestSettlingIsLeftToTheNext$", seed: 3,
 	},
 	{
 		name: "feed-applied-before-repeat", rule: "a change counts as applied after its repeat: the feed lags until then",
