@@ -41,14 +41,14 @@ func (s *Store) tick(ctx context.Context, seen uint64, mode string) (uint64, err
 }
 
 // leastTick is where a counter that was lost has to begin at least. It may have been lost alone, and be asked for by a pod that has heard
-// less than others: the table knows the ticks of all invalidations but those under way. Two jumps above it, since the counter may have
-// gone to another server, and to there, since the last one.
+// less than others: the table knows the ticks of all invalidations but those under way, which are hardly above. Not an hour above: a
+// counter that is evicted again and again would run away from the clock.
 func (s *Store) leastTick(ctx context.Context) (uint64, error) {
 	highest, err := s.highest(ctx)
 	if err != nil || highest == 0 || highest > LatestTick() {
 		return 0, err
 	}
-	return highest + 2*uint64(jump.Microseconds()), nil
+	return highest + uint64(time.Minute.Microseconds()), nil
 }
 
 // MaxTick is the highest tick: up to here Redis's numbers are exact. Ticks are microseconds of Unix time and somewhat ahead of

@@ -1,6 +1,7 @@
 package tier_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -80,6 +81,11 @@ func TestHealthHidesNoFollower(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	many := make(map[string]uint64)
+	for i := range tier.MaxCounts + 1 {
+		many[strconv.Itoa(i)] = 1
+	}
+	wantError(t, f.Report(t.Context(), true, "1", time.Time{}, 0, many), `"feed"`)
 	if h := p.cache.Health(t.Context()).Feeds["feed"]; !h.Connected {
 		t.Errorf("got %+v; want it connected", h)
 	}
