@@ -41,9 +41,10 @@ type Entry struct {
 	ID    string        // the identifier inside the space
 	Cost  int64         // bytes, as the store counts them
 	Read  time.Duration // when the source was read, on the caller's monotonic clock
+	Extra any           // the caller's; nil for nearly all entries
 	Space uint32        // the caller's number of the space
 
-	_ [28]byte // to 128 bytes
+	_ [12]byte // to 128 bytes
 }
 
 // NewEntry returns an entry that was read after the guard's number born was noted.

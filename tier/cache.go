@@ -125,6 +125,7 @@ type Cache struct {
 	keeper  *keeper
 	flights flights
 	loads   *semaphore.Weighted
+	loading atomic.Int64 // loaders that run
 
 	ticks   atomic.Uint64 // the counter of L1 alone
 	remote  *remote.Store // nil: L1 alone

@@ -5,66 +5,176 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // DependsOn records, inside a loader, that the value being loaded was made from the object id of entity: a row, a document.
-// Invalidating that object, by [Cache.InvalidateTag] or a feed, outdates the value. Outside a load it does nothing.
+// Invalidating that object, by [Cache.InvalidateTag] or a feed, outdates the value. Call it before the object is read, so that an
+// object which is not there, and is inserted later, outdates the value as well. What the loader reads through a space of the same cache
+// is recorded by itself.
 //
-// A loader must read the source. A Get inside it does not hand over what its entry depends on, nor how old that is: a value that another
-// pod is just about to hear is outdated would become part of a fresh one, and DependsOn does not make that good.
-//
-// It may be called from several goroutines of one load, before the load returns. A malformed entity or id fails the load.
+// It may be called from several goroutines of one load, before the load returns. A malformed entity or id fails the load. Outside a
+// load, or after it has returned, it is counted (tandem_stray_dependencies_total) and does nothing.
 func DependsOn(ctx context.Context, entity, id string) {
-	if d, ok := ctx.Value(dependenciesKey{}).(*dependencies); ok {
-		d.add(entity, id)
+	d, _ := ctx.Value(dependenciesKey{}).(*dependencies)
+	if d == nil || !d.add(entity, id) {
+		strayDependencies.Add(1)
 	}
 }
 
+// strayDependencies counts calls of DependsOn that no load heard. It is the process's: without a load there is no cache to count them.
+var strayDependencies atomic.Uint64
+
 type dependenciesKey struct{}
 
-// loading says whether ctx belongs to a load.
-func loading(ctx context.Context) bool { return ctx.Value(dependenciesKey{}) != nil }
-
-// dependencies collects what one load depends on.
-type dependencies struct {
-	mu     sync.Mutex // guards the fields below
-	names  map[string]struct{}
-	err    error
-	sealed bool // the load has returned
+// dependenciesOf returns what the load that ctx belongs to depends on; nil: ctx belongs to no load of this cache.
+func (c *Cache) dependenciesOf(ctx context.Context) *dependencies {
+	d, _ := ctx.Value(dependenciesKey{}).(*dependencies)
+	for d != nil && d.cache != c {
+		d = d.outer
+	}
+	return d
 }
 
-func withDependencies(ctx context.Context) (context.Context, *dependencies) {
-	d := &dependencies{}
+// inLoad says whether ctx belongs to a load. It asks ctx, which may be deep, only while this pod loads anything at all.
+func (c *Cache) inLoad(ctx context.Context) bool {
+	return c.loading.Load() != 0 && c.dependenciesOf(ctx) != nil
+}
+
+// dependencies collects what one load depends on. A dependency is a name and the tick at which the value stands on it: the load's own for
+// what it read from the source, an entry's for what it read through the cache.
+//
+// The entry's ticks are handed over as they are. Were the load's tick taken for them:
+//
+//	1 pod A: hears tick 7, which outdated a row
+//	2 pod B: has not heard it; its L1 still has a list made from the row, at tick 5
+//	3 pod B: loads a page at tick 7, which came with its lease, and Gets the list
+//	4 pod B: stores the page, with the old row, as good up to 7, in L2; pod A takes it as valid, for ever
+type dependencies struct {
+	cache   *Cache
+	outer   *dependencies // of the load that this one was begun in, perhaps another cache's; nil: none
+	flights []*flight     // whose load it is
+	tick    uint64        // of the load
+
+	mu       sync.Mutex // guards the fields below
+	names    map[string]uint64
+	expires  time.Duration // when the first of the entries read ends; NoExpiry for none
+	read     time.Duration // when the oldest of them was read from the source
+	asOf     time.Duration // what was acknowledged before this is in all of them
+	err      error
+	tooMany  bool
+	unstable bool // something nested failed, or was stale: another read would give something else
+	sealed   bool // the load has returned
+}
+
+// withDependencies returns the context of a load by flights at tick.
+func (c *Cache) withDependencies(ctx context.Context, tick uint64, flights ...*flight) (context.Context, *dependencies) {
+	outer, _ := ctx.Value(dependenciesKey{}).(*dependencies)
+	d := &dependencies{
+		cache: c, outer: outer, flights: flights, tick: tick, names: make(map[string]uint64),
+		expires: local.NoExpiry, read: local.NoExpiry, asOf: local.NoExpiry,
+	}
 	return context.WithValue(ctx, dependenciesKey{}, d), d
 }
 
-func (d *dependencies) add(entity, id string) {
+// add is false once the load has returned.
+func (d *dependencies) add(entity, id string) bool {
 	err := checkTag(entity, id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.sealed:
+		return false
 	case err != nil:
 		d.err = errors.Join(d.err, fmt.Errorf("DependsOn(%q, %q): %w", entity, id, err))
 	default:
-		if d.names == nil {
-			d.names = make(map[string]struct{})
-		}
-		d.names[Tag(entity, id)] = struct{}{}
-		d.names[Entity(entity)] = struct{}{}
+		d.putLocked(Tag(entity, id), d.tick)
+		d.putLocked(Entity(entity), d.tick)
+	}
+	return true
+}
+
+// putLocked notes a name, at the lowest of its ticks.
+func (d *dependencies) putLocked(name string, tick uint64) {
+	before, ok := d.names[name]
+	switch {
+	case !ok && len(d.names) >= remote.MaxNames:
+		d.tooMany = true
+	case !ok || tick < before:
+		d.names[name] = tick
 	}
 }
 
-// seal ends the recording and returns the names in a fixed order.
-func (d *dependencies) seal() ([]string, error) {
+// inherit hands over all that an entry stands on, and what is left of its life. It was asked for at an instant of the cache's clock, and
+// reflects what was acknowledged MaxStaleness before, like any read.
+func (d *dependencies) inherit(e *local.Entry, asked, maxStaleness time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sealed {
+		return
+	}
+	for _, n := range e.Names {
+		d.putLocked(n.Text, n.Tick)
+	}
+	d.expires = min(d.expires, e.Expires)
+	d.read = min(d.read, e.Read)
+	d.asOf = min(d.asOf, asked-maxStaleness)
+}
+
+// destabilize says that the value is not to be stored.
+func (d *dependencies) destabilize() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unstable = true
+}
+
+// loaded is what a loader gave.
+type loaded struct {
+	value    any
+	names    []remote.Name // what it depends on, in a fixed order
+	expires  time.Duration // as in dependencies; NoExpiry for none
+	read     time.Duration
+	asOf     time.Duration
+	tooMany  bool // there are more names than an entry can have
+	unstable bool
+	took     time.Duration
+	err      error
+}
+
+// seal ends the recording and adds to r what was recorded.
+func (d *dependencies) seal(r loaded) loaded {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sealed = true
-	names := make([]string, 0, len(d.names))
-	for name := range d.names {
-		names = append(names, name)
+	r.names = make([]remote.Name, 0, len(d.names))
+	for text, tick := range d.names {
+		r.names = append(r.names, remote.Name{Text: text, Tick: tick})
 	}
-	slices.Sort(names)
-	return names, d.err
+	slices.SortFunc(r.names, func(a, b remote.Name) int { return strings.Compare(a.Text, b.Text) })
+	r.expires, r.read, r.asOf, r.tooMany, r.unstable = d.expires, d.read, d.asOf, d.tooMany, d.unstable
+	if r.err == nil {
+		r.err = d.err
+	}
+	return r
+}
+
+// nested is a read inside a load: what it brings, the load depends on.
+func (sp *space) nested(ctx context.Context, id string, load loader) (*local.Entry, error) {
+	d, at := sp.cache.dependenciesOf(ctx), sp.cache.now()
+	e := sp.hit(id)
+	if e == nil {
+		var err error
+		if e, err = sp.read(ctx, id, load); err != nil {
+			d.destabilize() // a loader that goes on without it has made something of less than there is
+			return nil, err
+		}
+	}
+	d.inherit(e, at, sp.cache.cfg.MaxStaleness)
+	return e, nil
 }

@@ -165,7 +165,25 @@ func (c *Cache) freshFor(s *feedState) time.Duration {
 }
 
 // current says whether what was read from the source at an instant of the cache's clock is not too old: it may be any age while
-// the feed is fresh, and FallbackTTL otherwise.
-func (sp *space) current(now, read time.Duration) bool {
-	return sp.feed == nil || int64(now) < sp.feed.freshUntil.Load() || now-read < sp.cache.cfg.FallbackTTL
+// the feed is fresh, and so is each that covers what it was made from; and FallbackTTL otherwise.
+func (sp *space) current(now, read time.Duration, also *extra) bool {
+	fresh := sp.feed == nil || sp.feed.isFresh(now)
+	if also != nil {
+		for _, feed := range also.feeds {
+			fresh = fresh && feed.isFresh(now)
+		}
+	}
+	return fresh || now-read < sp.cache.cfg.FallbackTTL
+}
+
+func (s *feedState) isFresh(now time.Duration) bool { return int64(now) < s.freshUntil.Load() }
+
+// feedNamed returns what this pod knows of a feed. One that nothing here names is never fresh.
+func (c *Cache) feedNamed(name string) *feedState {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if s := c.feeds[name]; s != nil {
+		return s
+	}
+	return &feedState{}
 }

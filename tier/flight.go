@@ -15,13 +15,16 @@ type flight struct {
 	load  loader
 
 	cancel context.CancelCauseFunc
-	hurry  chan struct{} // holds one request to load ahead of MaxLoads
+	hurry  chan struct{} // closed when it is to load ahead of MaxLoads
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
 	asOf   time.Duration // on the cache's clock: before the source was read, or L2
 
-	finished bool // guarded by flights.mu
+	// Guarded by flights.mu:
+	finished bool
+	hurried  bool
+	waits    []*flight // those that its loader waits for
 }
 
 type flightKey struct {
@@ -41,7 +44,7 @@ type flights struct {
 	closed bool
 }
 
-// join returns a valid entry, or the flight that will bring one; lead says that the caller has to start it.
+// join returns a valid entry, or the flight that will bring one; lead says that it is a new one. The caller leaves the flight afterwards.
 //
 // L1 is looked at again under the lock: between the caller's look and now a flight may have finished, been stored and left.
 func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e *local.Entry, f *flight, lead bool, err error) {
@@ -54,13 +57,7 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	f = c.flights.byKey[key]
 	switch {
 	case f != nil && !f.finished:
-		if loading(ctx) { // the caller's own load may hold the place that the flight waits for
-			select {
-			case f.hurry <- struct{}{}:
-			default:
-			}
-		}
-		return nil, f, false, nil
+		return nil, f, false, c.flights.waitLocked(c.dependenciesOf(ctx), f)
 	case f != nil && sp.usable(f.entry):
 		return f.entry, nil, false, nil
 	}
@@ -70,7 +67,8 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if ctx.Err() != nil { // nobody would wait for it
 		return nil, nil, false, context.Cause(ctx)
 	}
-	f = &flight{space: sp, id: id, load: load, hurry: make(chan struct{}, 1), done: make(chan struct{})}
+	f = &flight{space: sp, id: id, load: load, hurry: make(chan struct{}), done: make(chan struct{})}
+	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
 	c.flights.byKey[key] = f
 	c.flying.Add(1) // under the lock: never after close
 	ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tandem-cache/tandem/bus"
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // invalidateBatch is how many names share a tick, a message and a call of Redis.
@@ -161,8 +162,9 @@ type entitySet struct {
 
 const maxEntities = 1024 // more are not remembered; only a count in health rests on them
 
-func (s *entitySet) add(tags []string) {
-	for _, tag := range tags {
+func (s *entitySet) add(names []remote.Name) {
+	for _, n := range names {
+		tag := n.Text
 		if strings.HasPrefix(tag, entityName) && !s.has(tag) {
 			s.mu.Lock()
 			if s.names == nil {

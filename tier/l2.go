@@ -12,14 +12,18 @@ import (
 
 // admit turns bytes from L2 into an entry, or nil when they are outdated, expired or unreadable and may be replaced. born is
 // the guard's number noted before they were read. An error says that Redis, which had to be asked, did not answer.
-func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (*local.Entry, error) {
-	sp := f.space
+func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, born uint64) (*local.Entry, error) {
 	env, why := sp.open(raw)
 	if env == nil {
 		sp.stats.dead(why)
 		return nil, nil
 	}
-	names := sp.names(f.id, env.Tick, env.Names)
+	extra := sp.extraFor(env.Names)
+	if now := c.now(); !sp.current(now, now-age(env), extraOf(extra)) {
+		sp.stats.dead(reasonSilent)
+		return nil, nil
+	}
+	names := sp.names(id, env.Tick, env.Names)
 	valid, err := c.judge(ctx, names)
 	if err != nil {
 		return nil, err
@@ -28,13 +32,14 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 		sp.stats.dead(reasonInvalidated)
 		return nil, nil
 	}
-	value, err := sp.decodeValue(env.Payload)
+	value, err := sp.decodeValue(id, env)
 	if err != nil {
 		sp.stats.dead(reasonUnreadable)
 		return nil, nil
 	}
 	c.guard.Hear(env.Tick) // an invalidation by this pod is above it, also where the counter was lost
-	e := local.NewEntry(sp.number, f.id, value, born, names)
+	e := local.NewEntry(sp.number, id, value, born, names)
+	e.Extra = extra
 	e.Cost = entryCost(e, len(env.Payload))
 	e.Read = c.now() - age(env)
 	if !env.Hard.IsZero() {
@@ -47,14 +52,12 @@ func (c *Cache) admit(ctx context.Context, f *flight, raw []byte, born uint64) (
 func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 	env, err := remote.Decode(raw)
 	switch {
-	case err != nil || env.Codec != remote.CodecName || env.KeyID != 0 || env.Tick > remote.LatestTick():
+	case err != nil || env.Codec != remote.CodecName && env.Codec != absentCodec || env.KeyID != 0 || env.Tick > remote.LatestTick():
 		return nil, reasonUnreadable
 	case env.Schema != sp.schema:
 		return nil, reasonSchema
 	case !env.Hard.IsZero() && sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:
 		return nil, reasonExpired
-	case !sp.current(sp.cache.now(), sp.cache.now()-age(env)):
-		return nil, reasonSilent
 	}
 	return env, 0
 }
@@ -67,19 +70,22 @@ func age(env *remote.Envelope) time.Duration { return max(0, time.Since(env.Writ
 // have a clock ahead.
 func (sp *space) life(env *remote.Envelope) time.Duration {
 	left := time.Until(env.Hard)
-	if sp.strategy.ttl > 0 {
-		left = min(left, sp.strategy.ttl)
+	if ttl := sp.ttl(env.Codec == absentCodec); ttl > 0 {
+		left = min(left, ttl)
 	}
 	return left
 }
 
-func (sp *space) decodeValue(payload []byte) (value any, err error) {
+func (sp *space) decodeValue(id string, env *remote.Envelope) (value any, err error) {
+	if env.Codec == absentCodec {
+		return sp.absent(id), nil
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("tier: decode: panic: %v", r)
 		}
 	}()
-	return sp.decode(payload)
+	return sp.decode(env.Payload)
 }
 
 // judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.
@@ -109,6 +115,17 @@ func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
 	return valid, err
 }
 
+// peek returns the entry of id if one of the tiers has a valid one.
+func (sp *space) peek(ctx context.Context, id string) *local.Entry {
+	if e := sp.local(id); e != nil {
+		return e
+	}
+	if e := sp.cache.landed(sp, id); e != nil {
+		return e
+	}
+	return sp.peekRemote(ctx, id)
+}
+
 // peekRemote returns L2's entry of id if it is valid.
 func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	c := sp.cache
@@ -120,7 +137,7 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	if err != nil || raw == nil {
 		return nil
 	}
-	e, err := c.admit(ctx, &flight{space: sp, id: id}, raw, born)
+	e, err := c.admit(ctx, sp, id, raw, born)
 	if err != nil {
 		return nil
 	}

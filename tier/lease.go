@@ -34,12 +34,20 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 	key, token := f.space.key(f.id), remote.NewToken()
 	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
 	defer c.waiters.remove(key, wake)
-	patience := time.NewTimer(f.space.loadTimeout)
-	defer patience.Stop()
+	waiting, cancel := f.space.patience(ctx)
+	defer cancel()
 	deaths, waited := 0, false
 	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
-		born, asOf := c.guard.Number(), c.now()
+		release, err := c.takePlace(waiting, f)
+		if err != nil {
+			return fetched{err: err, from: tierSource}
+		}
+		born, at := c.guard.Number(), c.now()
 		answer, err := c.remoteAcquire(ctx, key, token, dead)
+		if err == nil && answer.Granted {
+			return c.loadLeased(ctx, f, release, token, answer.Tick)
+		}
+		release()
 		switch {
 		case err != nil:
 			// The lease may have been granted: it is given back, lest others wait for it. It is not filled: the counter was
@@ -47,8 +55,6 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			got := c.loadAlone(ctx, f)
 			got.lease = &lease{space: f.space, key: key, token: token}
 			return got
-		case answer.Granted:
-			return c.loadLeased(ctx, f, token, answer.Tick)
 		case answer.Busy:
 			if !waited {
 				f.space.stats.waited.Inc()
@@ -57,19 +63,19 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			select {
 			case <-wake:
 			case <-time.After(min(poll, answer.Left+time.Millisecond)):
-			case <-patience.C:
+			case <-waiting.Done():
+				if ctx.Err() != nil {
+					return fetched{err: ErrClosed} // only Close cancels a flight
+				}
 				return c.loadAlone(ctx, f)
-			case <-ctx.Done():
-				return fetched{err: ErrClosed} // only Close cancels a flight
 			}
 		default:
-			e, err := c.admit(ctx, f, answer.Value, born)
+			got, err := c.admitted(ctx, f, answer.Value, born, at)
 			if err != nil {
 				return c.loadAlone(ctx, f)
 			}
-			if e != nil {
-				f.space.stats.l2Hits.Inc()
-				return fetched{entry: e, asOf: asOf}
+			if got.entry != nil {
+				return got
 			}
 			dead = answer.Value
 			deaths++
@@ -79,16 +85,13 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 }
 
 // loadLeased loads while it renews the lease.
-func (c *Cache) loadLeased(ctx context.Context, f *flight, token remote.Token, tick uint64) fetched {
+func (c *Cache) loadLeased(ctx context.Context, f *flight, release func(), token remote.Token, tick uint64) fetched {
 	held := &lease{space: f.space, key: f.space.key(f.id), token: token}
 	stop := c.renew(ctx, held)
 	defer stop()
-	e, env, err := c.loadSource(ctx, f, token, tick)
-	if err != nil {
-		return fetched{err: err, from: tierSource, lease: held}
-	}
-	held.env = env
-	return fetched{entry: e, asOf: e.Read, from: tierSource, lease: held}
+	got, env := c.loadSource(ctx, f, release, token, tick)
+	held.env, got.lease = env, held
+	return got
 }
 
 // renew extends a lease until stop is called. It ends by itself when the lease is another's.

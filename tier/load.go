@@ -32,18 +32,15 @@ func (e *PanicError) Unwrap() error {
 // loader reads one identifier's value from the source.
 type loader func(ctx context.Context, id string) (any, error)
 
-// loaded is what a loader gave.
-type loaded struct {
-	value any
-	tags  []string // what it depends on
-	took  time.Duration
-	err   error
-}
-
 // takePlace waits for one of MaxLoads' places. A load begun inside another load has that one's place: waiting for a further one
 // could wait for itself. So could a load that one inside another has joined; that one goes ahead.
+//
+// A place is taken before the lease, and not kept while another pod holds that. Otherwise the loads of two pods could wait for each other:
+//
+//	1 pods A and B: each has as many loads as places, and a further one, of x and y, that has its lease and waits for a place
+//	2 the loads of A: need y inside, whose lease B has; those of B need x
 func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err error) {
-	if loading(ctx) {
+	if c.dependenciesOf(ctx) != nil {
 		return func() {}, nil
 	}
 	release = func() { c.loads.Release(1) }
@@ -68,16 +65,29 @@ func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err e
 	case ctx.Err() == nil:
 		return func() {}, nil
 	}
-	return nil, fmt.Errorf("waiting behind MaxLoads: %w", context.Cause(ctx))
+	return nil, fmt.Errorf("tier: load %q: waiting behind MaxLoads: %w", f.space.key(f.id), context.Cause(ctx))
+}
+
+// patience is the context of what a load waits for before it begins. A load inside another waits half as long, so that it has its turn
+// before the other's time is over: each of two pods may hold a lease for which the other's loader waits, in a cycle that neither sees until it
+// loads by itself.
+func (sp *space) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := sp.loadTimeout
+	if sp.cache.dependenciesOf(ctx) != nil {
+		wait /= 2
+	}
+	return context.WithTimeoutCause(ctx, wait, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
 }
 
 // runLoader runs load in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context goes on
 // alone, and keeps its place; the cache's Close waits for it.
-func (c *Cache) runLoader(ctx context.Context, f *flight, release func()) loaded {
+func (c *Cache) runLoader(ctx context.Context, f *flight, tick uint64, release func()) loaded {
 	result := make(chan loaded, 1)
+	c.loading.Add(1)
 	c.loaders.Go(func() {
 		defer release()
-		callLoader(ctx, f.load, f.id, result)
+		defer c.loading.Add(-1)
+		callLoader(ctx, f, tick, result)
 	})
 	select {
 	case r := <-result:
@@ -91,9 +101,9 @@ func (c *Cache) runLoader(ctx context.Context, f *flight, release func()) loaded
 }
 
 // callLoader sends exactly one result, also when load panics or ends the goroutine.
-func callLoader(ctx context.Context, load loader, id string, result chan<- loaded) {
+func callLoader(ctx context.Context, f *flight, tick uint64, result chan<- loaded) {
 	began := time.Now()
-	ctx, deps := withDependencies(ctx)
+	ctx, deps := f.space.cache.withDependencies(ctx, tick, f)
 	r := loaded{err: errors.New("bug: no result")}
 	returned := false
 	defer func() {
@@ -102,11 +112,10 @@ func callLoader(ctx context.Context, load loader, id string, result chan<- loade
 		}
 		result <- r
 	}()
-	value, err := load(ctx, id)
-	tags, depErr := deps.seal()
-	r = loaded{value: value, tags: tags, took: time.Since(began), err: err}
-	if err == nil {
-		r.err = depErr
+	value, err := f.load(ctx, f.id)
+	if errors.Is(err, ErrNotFound) {
+		value, err = f.space.absent(f.id), nil
 	}
+	r = deps.seal(loaded{value: value, took: time.Since(began), err: err})
 	returned = true
 }

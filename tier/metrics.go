@@ -14,6 +14,7 @@ var (
 	hitsDesc        = desc("tandem_hits_total", "Reads answered by a tier (l1, l2) without a load.", "cache", "space", "tier")
 	loadsDesc       = desc("tandem_loads_total", "Loads started: the misses.", perSpace...)
 	loadErrorsDesc  = desc("tandem_load_errors_total", "Loads that ended in an error, a panic or a timeout.", perSpace...)
+	absentDesc      = desc("tandem_absent_loads_total", "Loads that found nothing, which is remembered for NegativeTTL.", perSpace...)
 	coalescedDesc   = desc("tandem_coalesced_total", "Callers who shared a read of this pod (scope pod), reads that waited for another pod's load (scope fleet).", "cache", "space", "scope")
 	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
 	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
@@ -28,6 +29,7 @@ var (
 	probesDesc      = desc("tandem_bus_failed_probes_total", "Times that the head of the journal could not be read.", "cache")
 	collisionsDesc  = desc("tandem_l1_stripe_collisions_total", "Checks that a shared stripe sent to the table and that passed.", "cache")
 	droppedDesc     = desc("tandem_l1_dropped_total", "Entries not stored in L1, or not deleted, because the queue was full.", "cache")
+	strayDesc       = desc("tandem_stray_dependencies_total", "Calls of DependsOn outside a load, in this process.", "cache")
 	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
 	feedUpDesc      = desc("tandem_feed_connected", "1 while the feed's follower says that it is connected.", "cache", "feed")
 	feedFreshDesc   = desc("tandem_feed_fresh_seconds", "How long the feed stays fresh if nothing more is heard; not above 0: its spaces fall back to FallbackTTL.", "cache", "feed")
@@ -84,6 +86,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 		count(subscribedDesc, b.Subscriptions)
 		count(probesDesc, b.FailedProbes)
 	}
+	count(strayDesc, strayDependencies.Load())
 	gauge(flightsDesc, float64(c.flights.count()))
 	for feed, s := range feeds {
 		status, heard := s.last()
@@ -99,13 +102,14 @@ func (sp *space) collect(count func(*prometheus.Desc, uint64, ...string)) {
 	count(hitsDesc, s.l2Hits.value(), sp.name, "l2")
 	count(loadsDesc, s.loads.value(), sp.name)
 	count(loadErrorsDesc, s.failed.value(), sp.name)
+	count(absentDesc, s.absent.value(), sp.name)
 	count(coalescedDesc, s.joined.value(), sp.name, "pod")
 	count(coalescedDesc, s.waited.value(), sp.name, "fleet")
 	for why := range reasonMoved {
-		count(deadDesc, s.deaths[why].value(), sp.name, reasonNames[why])
+		count(deadDesc, s.deaths[why].value(), sp.name, reasonTexts[why])
 	}
 	for why := reasonMoved; why < reasonCount; why++ {
-		count(refusedDesc, s.refused[why].value(), sp.name, reasonNames[why])
+		count(refusedDesc, s.refused[why].value(), sp.name, reasonTexts[why])
 	}
 }
 

@@ -32,7 +32,7 @@ func (sp *space) local(id string) *local.Entry {
 func (sp *space) usable(e *local.Entry) bool {
 	c := sp.cache
 	now := c.now()
-	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read) && c.guard.Check(e) == local.Valid
+	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read, extraOf(e.Extra)) && c.guard.Check(e) == local.Valid
 }
 
 // read answers what L1 did not.
@@ -64,10 +64,10 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 			sp.stats.joined.Inc()
 			joined = true
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), context.Cause(ctx))
+		err = f.wait(ctx)
+		c.flights.leave(c.dependenciesOf(ctx), f)
+		if err != nil {
+			return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 		}
 		if f.err != nil {
 			return nil, f.err
@@ -76,6 +76,16 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		if inTime && (f.entry.Verified() >= arrived || c.guard.Check(f.entry) == local.Valid) {
 			return f.entry, nil
 		}
+	}
+}
+
+// wait returns when the flight has landed, or with the cause of ctx's end.
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -93,103 +103,41 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 	if c.remote == nil || !c.breaker.allow(c.now()) {
 		return c.loadAlone(ctx, f)
 	}
-	born, asOf := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes
+	born, at := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes
 	raw, err := c.remoteGet(ctx, f.space.key(f.id))
 	if err != nil {
 		return c.loadAlone(ctx, f)
 	}
-	var dead []byte
 	if raw != nil {
-		e, err := c.admit(ctx, f, raw, born)
+		got, err := c.admitted(ctx, f, raw, born, at)
 		switch {
 		case err != nil:
 			return c.loadAlone(ctx, f)
-		case e != nil:
-			f.space.stats.l2Hits.Inc()
-			return fetched{entry: e, asOf: asOf}
+		case got.entry != nil:
+			return got
 		}
-		dead = raw
 	}
-	return c.fetchLeased(ctx, f, dead)
+	return c.fetchLeased(ctx, f, raw)
+}
+
+// admitted is what a flight brings from L2; without an entry when raw is of no use. This pod's table may have judged it, which proves
+// nothing of the last MaxStaleness.
+func (c *Cache) admitted(ctx context.Context, f *flight, raw []byte, born uint64, at time.Duration) (fetched, error) {
+	e, err := c.admit(ctx, f.space, f.id, raw, born)
+	if e != nil {
+		f.space.stats.l2Hits.Inc()
+	}
+	return fetched{entry: e, asOf: at - c.cfg.MaxStaleness, from: tierL2}, err
 }
 
 // loadAlone reads the source without a lease, and leaves L2 as it is.
 func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
-	e, _, err := c.loadSource(ctx, f, remote.Token{}, 0)
+	waiting, cancel := f.space.patience(ctx)
+	defer cancel()
+	release, err := c.takePlace(waiting, f)
 	if err != nil {
 		return fetched{err: err, from: tierSource}
 	}
-	return fetched{entry: e, asOf: e.Read, from: tierSource}
-}
-
-// loadSource runs the loader and makes what it gave an entry, and an envelope unless the value can't be encoded.
-//
-// The number and the tick are noted before the source is read, and the time too: what happens during the load counts as after.
-// They are noted after the wait for a place: what happened during it is no reason to call the value dead.
-func (c *Cache) loadSource(ctx context.Context, f *flight, token remote.Token, tick uint64) (*local.Entry, *remote.Envelope, error) {
-	sp := f.space
-	ctx, cancel := context.WithTimeoutCause(ctx, sp.loadTimeout, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
-	defer cancel()
-	release, err := c.takePlace(ctx, f)
-	if err != nil {
-		return nil, nil, fmt.Errorf("tier: load %q: %w", sp.key(f.id), err)
-	}
-	sp.stats.loads.Inc()
-	began, mono := time.Now(), c.now()
-	born := c.guard.Number()
-	tick = max(tick, c.guard.Heard())
-	r := c.runLoader(ctx, f, release)
-	sp.stats.loaded(time.Since(began), r.err)
-	if r.err != nil {
-		return nil, nil, fmt.Errorf("tier: load %q: %w", sp.key(f.id), r.err)
-	}
-	sp.entities.add(r.tags)
-	env := &remote.Envelope{
-		Token: token, Schema: sp.schema, Codec: remote.CodecName,
-		Written: began, LoadTime: r.took, Tick: tick, Names: make([]remote.Name, len(r.tags)),
-	}
-	for i, tag := range r.tags {
-		env.Names[i] = remote.Name{Text: tag, Tick: tick}
-	}
-	e := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))
-	e.Read = mono
-	if ttl := sp.strategy.ttl; ttl > 0 {
-		env.Hard = began.Add(ttl)
-		env.Soft = env.Hard
-		e.Expires = expiry(mono, ttl)
-	}
-	if env.Payload, err = encode(r.value); err != nil {
-		sp.stats.refuse(reasonEncode)
-		c.cfg.Logger.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(f.id), "error", err)
-		e.Expires = 0
-		return e, nil, nil
-	}
-	e.Cost = entryCost(e, len(env.Payload))
-	return e, env, nil
-}
-
-// expiry is the end of a life that begins at an instant of the cache's clock.
-func expiry(at, life time.Duration) time.Duration {
-	if life > local.NoExpiry-at {
-		return local.NoExpiry
-	}
-	return at + life
-}
-
-// entryCost is about what e takes in memory.
-func entryCost(e *local.Entry, payload int) int64 {
-	cost := payload + len(e.ID)
-	for _, n := range e.Names {
-		cost += len(n.Text) + 32
-	}
-	return int64(cost)
-}
-
-func encode(value any) (payload []byte, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
-		}
-	}()
-	return remote.EncodeValue(value)
+	got, _ := c.loadSource(ctx, f, release, remote.Token{}, 0)
+	return got
 }

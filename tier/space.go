@@ -12,8 +12,11 @@ import (
 	"github.com/tandem-cache/tandem/remote"
 )
 
-// DefaultLoadTimeout is how long a shared load may take.
-const DefaultLoadTimeout = 10 * time.Second
+// The defaults of a [SpaceConfig].
+const (
+	DefaultLoadTimeout = 10 * time.Second
+	DefaultNegativeTTL = 30 * time.Second
+)
 
 // SpaceConfig describes a space. Name and Strategy are required.
 //
@@ -31,12 +34,17 @@ type SpaceConfig[V any] struct {
 	Strategy Strategy
 
 	// Load reads one value from the source. It runs under a context of its own that outlives the caller's, keeps its values
-	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. It must not Get its own identifier, nor
-	// wait for Close: either waits for the load itself. nil: only GetWith loads.
+	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. An error that is [ErrNotFound] is remembered, see
+	// NegativeTTL; others are not. It must not wait for Close, which waits for it. nil: only GetWith loads.
 	Load func(ctx context.Context, id string) (V, error)
 
-	// LoadTimeout bounds a load, and before it the wait for another pod's. Zero: DefaultLoadTimeout.
+	// LoadTimeout bounds a load, and before it the wait for a place behind MaxLoads and for another pod's load. Zero: DefaultLoadTimeout.
 	LoadTimeout time.Duration
+
+	// NegativeTTL is how long it is remembered that the source has no value, and never longer than the strategy's TTL. What would outdate
+	// a value outdates that, too: an insert, if its feed's route or an Invalidate names the key, or an object that the loader depends
+	// on. Zero: DefaultNegativeTTL.
+	NegativeTTL time.Duration
 
 	// Schema is the version of V. Raise it when old and new pods could not read each other's values: each then sees the
 	// other's as misses.
@@ -47,6 +55,7 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	_, kind, _ := strings.Cut(cfg.Name, ":")
 	cfg.Bucket = cmp.Or(cfg.Bucket, kind)
 	cfg.LoadTimeout = cmp.Or(cfg.LoadTimeout, DefaultLoadTimeout)
+	cfg.NegativeTTL = cmp.Or(cfg.NegativeTTL, DefaultNegativeTTL)
 	errs := []error{checkSpaceName(cfg.Name), cfg.Strategy.check()}
 	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
 		errs = append(errs, fmt.Errorf("SpaceConfig.Bucket: %w", err))
@@ -59,6 +68,9 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	}
 	if cfg.LoadTimeout < 0 {
 		errs = append(errs, fmt.Errorf("SpaceConfig.LoadTimeout is %s: it must be positive", cfg.LoadTimeout))
+	}
+	if cfg.NegativeTTL < 0 {
+		errs = append(errs, fmt.Errorf("SpaceConfig.NegativeTTL is %s: it must be positive", cfg.NegativeTTL))
 	}
 	return cfg, errors.Join(errs...)
 }
@@ -80,7 +92,7 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	}
 	core := &space{
 		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
-		loadTimeout: cfg.LoadTimeout, schema: cfg.Schema,
+		loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
 		decode: func(payload []byte) (any, error) {
 			var v V
 			err := remote.DecodeValue(payload, &v)
@@ -102,55 +114,70 @@ func erase[V any](load func(context.Context, string) (V, error)) loader {
 }
 
 // Get returns the value of id from L1, from L2, or from the space's loader; many callers share one load. The value is shared:
-// do not change it. An L1 hit does not look at ctx and allocates nothing.
+// do not change it. An L1 hit does not look at ctx, unless loads are under way, and allocates nothing.
 //
-// Its error is the loader's, wrapped; a [PanicError]; ctx's, when the caller leaves before the load ends; or [ErrClosed].
-// A Redis that fails is no error.
+// Its error is the loader's, wrapped; [ErrNotFound], also remembered; a [PanicError]; ctx's, when the caller leaves before the load ends;
+// [ErrCycle]; or [ErrClosed]. A Redis that fails is no error.
+//
+// A Get inside a loader hands to the entry being loaded all that its own entry depends on, and what is left of its life. After one that
+// fails, but for ErrNotFound, the entry being loaded is not stored.
 func (s *Space[V]) Get(ctx context.Context, id string) (V, error) {
+	if s.core.cache.inLoad(ctx) {
+		return s.miss(ctx, id, s.load)
+	}
 	if e := s.core.hit(id); e != nil {
-		v, _ := e.Value.(V) // a nil interface stays one
-		return v, nil
+		return valueOf[V](e)
 	}
 	return s.miss(ctx, id, s.load)
 }
 
 // GetWith is Get with a loader of its own. Callers of one identifier share whichever load comes first.
 func (s *Space[V]) GetWith(ctx context.Context, id string, load func(ctx context.Context, id string) (V, error)) (V, error) {
-	if e := s.core.hit(id); e != nil {
-		v, _ := e.Value.(V)
-		return v, nil
+	if !s.core.cache.inLoad(ctx) {
+		if e := s.core.hit(id); e != nil {
+			return valueOf[V](e)
+		}
 	}
 	return s.miss(ctx, id, erase(load))
 }
 
-func (s *Space[V]) miss(ctx context.Context, id string, load loader) (V, error) {
-	var v V
+func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err error) {
 	if load == nil {
 		return v, fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load, or give one to GetWith", s.core.key(id))
 	}
-	e, err := s.core.read(ctx, id, load)
+	read := s.core.read
+	if s.core.cache.inLoad(ctx) {
+		read = s.core.nested
+	}
+	e, err := read(ctx, id, load)
 	if err != nil {
 		return v, err
 	}
-	v, _ = e.Value.(V)
+	return valueOf[V](e)
+}
+
+// valueOf is what an entry means to its space's users.
+func valueOf[V any](e *local.Entry) (v V, err error) {
+	if gone, ok := e.Value.(*absent); ok {
+		return v, gone.err
+	}
+	v, _ = e.Value.(V) // a nil interface stays one
 	return v, nil
 }
 
 // Peek returns the value of id if L1 or L2 has a valid one. It never loads or stores, counts neither as hit nor as miss, and a
-// Redis that fails has nothing.
+// Redis that fails has nothing. Inside a loader it hands over what it finds, as Get does.
 func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
-	e := s.core.local(id)
-	if e == nil {
-		e = s.core.cache.landed(s.core, id)
-	}
-	if e == nil {
-		e = s.core.peekRemote(ctx, id)
-	}
+	at := s.core.cache.now()
+	e := s.core.peek(ctx, id)
 	if e == nil {
 		return v, false
 	}
-	v, _ = e.Value.(V)
-	return v, true
+	if d := s.core.cache.dependenciesOf(ctx); d != nil {
+		d.inherit(e, at, s.core.cache.cfg.MaxStaleness)
+	}
+	v, err := valueOf[V](e)
+	return v, err == nil
 }
 
 // Invalidate outdates the entries of ids on every pod. When it returns nil, no read that starts later on this pod returns an
@@ -177,6 +204,7 @@ type space struct {
 	strategy    Strategy
 	feed        *feedState // nil: no feed covers it
 	loadTimeout time.Duration
+	negativeTTL time.Duration
 	schema      uint32
 	decode      func(payload []byte) (any, error)
 	entities    entitySet // what its loaders have depended on

@@ -51,10 +51,12 @@ const (
 	reasonMoved      // one of its names was invalidated while it was loaded
 	reasonLease      // the lease was gone: invalidated, expired, or Redis failed
 	reasonEncode     // the value does not encode
+	reasonStale      // made from what failed, or has expired
+	reasonNames      // it depends on more names than an entry can have
 	reasonCount
 )
 
-var reasonNames = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "moved", "lease", "encode"}
+var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "moved", "lease", "encode", "stale", "names"}
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {
@@ -62,6 +64,7 @@ type spaceStats struct {
 	l2Hits  counter // by flights; those who joined are counted in joined
 	loads   counter // started
 	failed  counter // loads that ended in an error
+	absent  counter // loads that found nothing
 	joined  counter // callers who shared a flight of this pod
 	waited  counter // flights that waited for another pod's load
 	deaths  [reasonCount]counter

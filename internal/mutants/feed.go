@@ -36,12 +36,12 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "fallback-l1", rule: "in L1 an entry whose feed is silent lives for FallbackTTL",
-		file: "tier/read.go", old: ` && sp.current(now, e.Read)`, new: ``,
+		file: "tier/read.go", old: ` && sp.current(now, e.Read, extraOf(e.Extra))`, new: ``,
 		pkg: "tier", run: "^TestSilentFeedFallsBack$",
 	},
 	{
 		name: "fallback-l2", rule: "in L2 too",
-		file: "tier/l2.go", old: `case !sp.current(`, new: `case false && sp.current(`,
+		file: "tier/l2.go", old: `; !sp.current(`, new: `; false && sp.current(`,
 		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$", seed: 55,
 	},
 	{

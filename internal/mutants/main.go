@@ -42,7 +42,7 @@ type mutation struct {
 
 func mutations() []mutation {
 	var all []mutation
-	for _, of := range [][]mutation{guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations, feedMutations} {
+	for _, of := range [][]mutation{guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations, feedMutations, nestMutations} {
 		all = append(all, of...)
 	}
 	return all

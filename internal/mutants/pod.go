@@ -1,6 +1,9 @@
 package main
 
-const readFile = "tier/read.go"
+const (
+	readFile   = "tier/read.go"
+	sourceFile = "tier/source.go"
+)
 
 // late is why a number noted between reading L2 and the verdict does no harm.
 const late = "what was applied before the late number is known to the table when the verdict is taken, and what is applied after it moves a stripe"
@@ -10,34 +13,34 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-l2", rule: "a read notes the pod's number before it touches L2",
 		file: readFile,
-		old:  "\tborn, asOf := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
-		new:  "\tasOf := c.now()\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
+		old:  "\tborn, at := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
+		new:  "\tat := c.now()\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
 		name: "read-number-after-lease", rule: "a read notes the pod's number before the answer to a miss, which may be a value",
 		file: "tier/lease.go",
-		old:  "\t\tborn, asOf := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n",
-		new:  "\t\tasOf := c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tborn := c.guard.Number()\n",
+		old:  "\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n",
+		new:  "\t\tat := c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
 		name: "read-number-after-verdict", rule: "the number of an entry from L2 is from before the verdict on it",
-		file: "tier/l2.go", old: `local.NewEntry(sp.number, f.id, value, born, names)`, new: `local.NewEntry(sp.number, f.id, value, max(born, c.guard.Number()), names)`,
+		file: "tier/l2.go", old: `local.NewEntry(sp.number, id, value, born, names)`, new: `local.NewEntry(sp.number, id, value, max(born, c.guard.Number()), names)`,
 		pkg: "tier", run: "^TestInvalidatedAfterTheVerdict$",
 	},
 	{
 		name: "read-number-after-load", rule: "a load notes the pod's number before it reads the source",
-		file: readFile,
-		old:  "\tborn := c.guard.Number()\n\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
-		new:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n\tborn := c.guard.Number()\n",
+		file: sourceFile,
+		old:  "\tr := c.runLoader(ctx, f, began.tick, release)\n",
+		new:  "\tr := c.runLoader(ctx, f, began.tick, release)\n\tbegan.born = c.guard.Number()\n",
 		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$", seed: 1,
 	},
 	{
 		name: "read-tick-after-load", rule: "a load notes the highest tick heard before it reads the source",
-		file: readFile,
-		old:  "\ttick = max(tick, c.guard.Heard())\n\tr := c.runLoader(ctx, f, release)\n",
-		new:  "\tr := c.runLoader(ctx, f, release)\n\ttick = max(tick, c.guard.Heard())\n",
+		file: sourceFile,
+		old:  "\te, env := sp.enter(f.id, began, r)\n",
+		new:  "\tbegan.tick = max(tick, c.guard.Heard())\n\tfor i := range r.names {\n\t\tr.names[i].Tick = began.tick\n\t}\n\te, env := sp.enter(f.id, began, r)\n",
 		pkg:  "tier", run: "^TestOldLoaderReturnsAfterInvalidation$", seed: 1,
 	},
 	{
@@ -57,19 +60,19 @@ var readMutations = []mutation{
 	},
 	{
 		name: "name-of-tag", rule: "an entry stands on each tag that its load recorded",
-		file: "tier/depend.go", old: `d.names[Tag(entity, id)] = struct{}{}`, new: ``,
+		file: "tier/depend.go", old: `d.putLocked(Tag(entity, id), d.tick)`, new: ``,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^InvalidateTag$", seed: 1,
 	},
 	{
 		name: "name-of-entity", rule: "an entry stands on the entity of each of its tags",
-		file: "tier/depend.go", old: `d.names[Entity(entity)] = struct{}{}`, new: ``,
+		file: "tier/depend.go", old: `d.putLocked(Entity(entity), d.tick)`, new: ``,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Entity$", seed: 2,
 	},
 	{
 		name: "tags-not-in-l2", rule: "a value in L2 carries its tags",
-		file: readFile,
-		old:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n",
-		new:  "\te := local.NewEntry(sp.number, f.id, r.value, born, sp.names(f.id, tick, env.Names))\n\tenv.Names = nil\n",
+		file: sourceFile,
+		old:  "\tif env != nil {\n\t\tenv.Token = token\n",
+		new:  "\tif env != nil {\n\t\tenv.Names = nil\n\t\tenv.Token = token\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$/^heard$/^InvalidateTag$", seed: 1,
 	},
 	{
@@ -109,7 +112,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-life-unbounded", rule: "a value from L2 lives no longer than its space gives, whatever its writer's clock said",
-		file: "tier/l2.go", old: `left = min(left, sp.strategy.ttl)`, new: `_ = left`,
+		file: "tier/l2.go", old: `left = min(left, ttl)`, new: `_ = left`,
 		pkg: "tier", run: "^TestLifeIsBoundedByTheSpace$",
 	},
 	{
@@ -119,12 +122,12 @@ var readMutations = []mutation{
 	},
 	{
 		name: "ttl-from-after-load-l1", rule: "a TTL counts from before the load, in L1",
-		file: readFile, old: `e.Expires = expiry(mono, ttl)`, new: `e.Expires = expiry(c.now()+0*mono, ttl)`,
+		file: sourceFile, old: `e.Expires = expiry(began.at, ttl)`, new: `e.Expires = expiry(c.now(), ttl)`,
 		pkg: "tier", run: "^TestTTL$",
 	},
 	{
 		name: "ttl-from-after-load-l2", rule: "a TTL counts from before the load, in L2",
-		file: readFile, old: `env.Hard = began.Add(ttl)`, new: `env.Hard = time.Now().Add(ttl)`,
+		file: sourceFile, old: `env.Hard = began.wall.Add(e.Expires - began.at)`, new: `env.Hard = time.Now().Add(e.Expires - began.at)`,
 		pkg: "tier", run: "^TestTTLCountsFromBeforeTheLoadInL2$",
 	},
 	{
@@ -163,7 +166,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "judge-error-is-valid", rule: "a value that Redis's table was not asked about is not taken",
-		file: "tier/l2.go", old: "\treturn valid, err\n}\n\n// peekRemote", new: "\treturn valid || err != nil, nil\n}\n\n// peekRemote",
+		file: "tier/l2.go", old: "\treturn valid, err\n}\n\n// peek returns", new: "\treturn valid || err != nil, nil\n}\n\n// peek returns",
 		pkg: "tier", run: "^TestRedisFailsBetweenCalls$",
 	},
 }
@@ -277,7 +280,7 @@ var flightMutations = []mutation{
 	},
 	{
 		name: "flight-nested-waits", rule: "a load that one inside another waits for goes ahead of MaxLoads",
-		file: "tier/flight.go", old: `if loading(ctx) {`, new: `if false && loading(ctx) {`,
+		file: "tier/cycle.go", old: `if !f.hurried {`, new: `if false && !f.hurried {`,
 		pkg: "tier", run: "^TestNestedLoadDoesNotWaitForItself$",
 	},
 	{

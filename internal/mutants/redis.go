@@ -184,11 +184,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-not-given-back", rule: "a failed load gives its lease back at once",
-		file: "tier/lease.go", old: `from: tierSource, lease: held}
-	}
-	held.env`, new: `from: tierSource}
-	}
-	held.env`,
+		file: "tier/lease.go", old: "\theld.env, got.lease = env, held\n", new: "\tif held.env = env; env != nil {\n\t\tgot.lease = held\n\t}\n",
 		pkg: "tier", run: "^TestFailedLoadGivesTheLeaseBack$",
 	},
 	{

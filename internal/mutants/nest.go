@@ -1,0 +1,61 @@
+package main
+
+const dependFile = "tier/depend.go"
+
+// nestMutations are the rules of reads inside loads, and of what is not there.
+var nestMutations = []mutation{
+	{
+		name: "nested-tick", rule: "a nested entry hands over its names with its own ticks",
+		file: dependFile, old: `d.putLocked(n.Text, n.Tick)`, new: `d.putLocked(n.Text, d.tick)`,
+		pkg: "tier", run: "^TestNestedEntryKeepsItsTick$",
+	},
+	{
+		name: "nested-names", rule: "a nested entry hands over all that it stands on",
+		file: dependFile, old: `d.putLocked(n.Text, n.Tick)`, new: ``,
+		pkg: "tier", run: "^TestNestedEntriesGoStaleAtEveryLevel$/^tag$",
+	},
+	{
+		name: "nested-key", rule: "a nested entry hands over its own key",
+		file: dependFile, old: `d.putLocked(n.Text, n.Tick)`, new: "if n.Text[:2] != keyName {\n\t\t\td.putLocked(n.Text, n.Tick)\n\t\t}",
+		pkg: "tier", run: "^TestNestedEntriesGoStaleAtEveryLevel$/^key$",
+	},
+	{
+		name: "nested-life", rule: "an entry lives no longer than what it is made from",
+		file: sourceFile, old: "\te.Expires = min(e.Expires, r.expires)\n", new: "",
+		pkg: "tier", run: "^TestNestedLife$",
+	},
+	{
+		name: "nested-failure", rule: "what is made from a failure is not stored",
+		file: dependFile, old: `d.destabilize() //`, new: `//`,
+		pkg: "tier", run: "^TestMadeFromAFailureIsNotStored$",
+	},
+	{
+		name: "nested-feed", rule: "the feed that covers what an entry is made from covers the entry",
+		file: "tier/feed.go", old: `fresh = fresh && feed.isFresh(now)`, new: `_ = feed`,
+		pkg: "tier", run: "^TestSilentFeedOfANestedEntryFallsBack$",
+	},
+	{
+		name: "nested-cycle", rule: "a load that would wait for itself is refused",
+		file: "tier/cycle.go", old: `path != nil {
+			keys`, new: `false {
+			keys`,
+		pkg: "tier", run: "^TestCycleOfLoaders$",
+	},
+	{
+		name: "nested-patience", rule: "a nested load waits half as long for another pod's",
+		file: "tier/load.go", old: `wait /= 2`, new: `wait += 0`,
+		pkg: "tier", run: "^TestCycleThroughTwoPods$",
+	},
+	{
+		name: "place-after-lease", rule: "a load that waits for a place holds no lease",
+		file: "tier/lease.go",
+		old:  "\t\trelease, err := c.takePlace(waiting, f)\n\t\tif err != nil {\n\t\t\treturn fetched{err: err, from: tierSource}\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tif err == nil && answer.Granted {\n",
+		new:  "\t\trelease := func() {}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tif err == nil && answer.Granted {\n\t\t\tif release, err = c.takePlace(waiting, f); err != nil {\n\t\t\t\treturn fetched{err: err, from: tierSource}\n\t\t\t}\n",
+		pkg:  "tier", run: "^TestNestedLoadsDoNotStarve$",
+	},
+	{
+		name: "absence-for-ever", rule: "an absence is remembered for NegativeTTL",
+		file: "tier/absent.go", old: `case ttl == 0:`, new: `case ttl == 0 && !gone:`,
+		pkg: "tier", run: "^TestNegativeTTL$",
+	},
+}

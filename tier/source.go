@@ -1,0 +1,124 @@
+package tier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tandem-cache/tandem/local"
+	"github.com/tandem-cache/tandem/remote"
+)
+
+// A reading is what is noted before the source is read, or written: what happens after it counts as unknown to the value.
+type reading struct {
+	born uint64        // the guard's number
+	tick uint64        // the highest one heard
+	at   time.Duration // on the cache's clock
+	wall time.Time
+}
+
+// beginReading notes all that; tick is one that Redis has just told, or 0.
+func (c *Cache) beginReading(tick uint64) reading {
+	at, wall := c.now(), time.Now()
+	born := c.guard.Number()
+	return reading{born: born, tick: max(tick, c.guard.Heard()), at: at, wall: wall}
+}
+
+// loadSource runs the loader and makes what it gave an entry, and an envelope unless the value is not to be stored. It gives the
+// place back.
+//
+// What is noted before the source is read is noted after the waits for a place and a lease: what happened during them is no reason to call
+// the value dead.
+func (c *Cache) loadSource(ctx context.Context, f *flight, release func(), token remote.Token, tick uint64) (fetched, *remote.Envelope) {
+	sp := f.space
+	ctx, cancel := context.WithTimeoutCause(ctx, sp.loadTimeout, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
+	defer cancel()
+	sp.stats.loads.Inc()
+	began := c.beginReading(tick)
+	r := c.runLoader(ctx, f, began.tick, release)
+	sp.stats.loaded(time.Since(began.wall), r.err)
+	if r.err != nil {
+		return fetched{err: fmt.Errorf("tier: load %q: %w", sp.key(f.id), r.err), from: tierSource}, nil
+	}
+	e, env := sp.enter(f.id, began, r)
+	if env != nil {
+		env.Token = token
+	}
+	return fetched{entry: e, asOf: min(began.at, r.asOf), from: tierSource}, env
+}
+
+// enter makes what a loader gave an entry and its envelope. Without an envelope the entry serves those who wait for it, and nobody else.
+//
+// What was read through the cache bounds the entry's life and its age: it expires when the first of it does, and is as old as the oldest.
+func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remote.Envelope) {
+	c := sp.cache
+	sp.entities.add(r.names)
+	e := local.NewEntry(sp.number, id, r.value, began.born, sp.names(id, began.tick, r.names))
+	e.Read = min(began.at, r.read)
+	e.Extra = sp.extraFor(r.names)
+	if ttl := sp.ttl(isAbsent(r.value)); ttl > 0 {
+		e.Expires = expiry(began.at, ttl)
+	}
+	e.Expires = min(e.Expires, r.expires)
+	env := &remote.Envelope{
+		Schema: sp.schema, Codec: remote.CodecName,
+		Written: began.wall.Add(e.Read - began.at), LoadTime: r.took, Tick: began.tick, Names: r.names,
+	}
+	if e.Expires != local.NoExpiry {
+		env.Hard = began.wall.Add(e.Expires - began.at)
+		env.Soft = env.Hard
+	}
+	if why, err := sp.pack(env, r, e.Expires); err != nil {
+		sp.stats.refuse(why)
+		if why != reasonStale {
+			c.cfg.Logger.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(id), "error", err)
+		}
+		e.Expires = 0
+		return e, nil
+	}
+	e.Cost = entryCost(e, len(env.Payload))
+	return e, env
+}
+
+// pack puts the value into its envelope, or says why it is not to be stored.
+func (sp *space) pack(env *remote.Envelope, r loaded, expires time.Duration) (why reason, err error) {
+	switch {
+	case r.unstable || expires <= sp.cache.now():
+		return reasonStale, errors.New("made from what failed, or has expired")
+	case r.tooMany:
+		return reasonNames, fmt.Errorf("it depends on more than %d names", remote.MaxNames)
+	case isAbsent(r.value):
+		sp.stats.absent.Inc()
+		env.Codec = absentCodec
+		return 0, nil
+	}
+	env.Payload, err = encode(r.value)
+	return reasonEncode, err
+}
+
+// expiry is the end of a life that begins at an instant of the cache's clock.
+func expiry(at, life time.Duration) time.Duration {
+	if life > local.NoExpiry-at {
+		return local.NoExpiry
+	}
+	return at + life
+}
+
+// entryCost is about what e takes in memory.
+func entryCost(e *local.Entry, payload int) int64 {
+	cost := payload + len(e.ID)
+	for _, n := range e.Names {
+		cost += len(n.Text) + 32
+	}
+	return int64(cost)
+}
+
+func encode(value any) (payload []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
+		}
+	}()
+	return remote.EncodeValue(value)
+}
