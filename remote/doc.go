@@ -2,8 +2,9 @@
 //
 //	store, err := remote.New(client, "storefront")
 //	raw, err := store.Get(ctx, "orders:account:acc_001")                  // a hit is one plain GET
-//	lease, err := store.Acquire(ctx, key, remote.NewToken(), nil)         // a miss is one round trip
-//	stored, waiters, err := store.Fill(ctx, key, token, envelope, life)   // only over its own marker
+//	hold := remote.Hold{Key: key, Token: remote.NewToken()}
+//	leases := store.Acquire(ctx, life, []remote.Ask{{Hold: hold}})              // misses are one round trip
+//	filled := store.Fill(ctx, []remote.Fill{{Hold: hold, Value: envelope}})     // only over its own marker
 //
 // # Promises
 //

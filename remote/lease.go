@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,55 +24,68 @@ const headLen = 18
 
 func head(raw []byte) []byte { return raw[:min(len(raw), headLen)] }
 
-// A Lease is the answer to a miss: exactly one of Granted, Busy and a Value.
+// A Lease is the answer to a miss: exactly one of Granted, Busy, a Value and Err.
 type Lease struct {
 	Granted bool
 	Busy    bool          // another load holds it
 	Left    time.Duration // Busy: until it expires, unless its holder renews it
 	Value   []byte        // somebody filled it meanwhile
 	Tick    uint64        // the last tick given out, read before the source will be; 0 where unknown
+	Err     error
 }
 
-// Get returns the bytes stored for key, or nil. A marker is nil: somebody loads. Bytes that are no string are an empty slice.
-func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	raw, err := s.client.Get(ctx, s.entryKey(key)).Bytes()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return nil, nil
-	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		return []byte{}, nil
-	case err != nil:
-		return nil, fmt.Errorf("remote: get %q: %w", key, err)
-	case len(raw) > 0 && raw[0] == kindMarker:
-		return nil, nil
-	}
-	return raw, nil
+// A Hold is one load's on a key.
+type Hold struct {
+	Key   string
+	Token Token
 }
 
-// Acquire asks for the right to load key, for life; token names the load. dead is the value the caller found outdated or
-// unreadable, nil when there was none: it is replaced, any other value is returned.
+// An Ask is for the right to load a key.
+type Ask struct {
+	Hold
+	Dead []byte // the value that was found outdated or unreadable; nil: none. It is replaced, any other value is returned
+}
+
+// Acquire asks for the right to load each of several keys, for life.
 //
 // A granted lease is a marker in the place of the value: "M1", the token, and "0", or "1" once somebody waits. It expires by
 // itself when its holder dies. The tick is read in the same round trip, with a plain command: after a failover it may be too
 // low, which costs at most a load.
-func (s *Store) Acquire(ctx context.Context, key string, token Token, life time.Duration, dead []byte) (Lease, error) {
-	var answer *redis.Cmd
+func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []Lease {
 	var tick *redis.StringCmd
-	err := s.pipelined(ctx, []*redis.Script{acquireScript}, func(p redis.Pipeliner) {
+	cmds := make([]*redis.Cmd, len(asks))
+	_ = s.pipelined(ctx, []*redis.Script{acquireScript}, func(p redis.Pipeliner) { // its error is one of the commands'
 		tick = p.HGet(ctx, s.tickKey(), "last")
-		answer = acquireScript.EvalSha(ctx, p, []string{s.entryKey(key)}, token[:], life.Milliseconds(), head(dead))
+		for i, ask := range asks {
+			cmds[i] = acquireScript.EvalSha(ctx, p, []string{s.entryKey(ask.Key)}, ask.Token[:], life.Milliseconds(), head(ask.Dead))
+		}
 	})
+	leases := make([]Lease, len(asks))
+	last, tickErr := lastOf(tick)
+	for i, cmd := range cmds {
+		lease, err := parseLease(cmd)
+		if err == nil {
+			err = tickErr
+		}
+		if err != nil {
+			lease = Lease{Err: fmt.Errorf("remote: lease %q: %w", asks[i].Key, err)}
+		}
+		lease.Tick = last
+		leases[i] = lease
+	}
+	return leases
+}
+
+// lastOf reads the counter from a pipeline's answer; 0: there is none.
+func lastOf(tick *redis.StringCmd) (uint64, error) {
+	text, err := tick.Result()
+	if errors.Is(err, redis.Nil) {
+		return 0, nil
+	}
 	if err != nil {
-		return Lease{}, fmt.Errorf("remote: lease %q: %w", key, err)
+		return 0, err
 	}
-	lease, err := parseLease(answer)
-	if err != nil {
-		return Lease{}, fmt.Errorf("remote: lease %q: %w", key, err)
-	}
-	if text := tick.Val(); text != "" {
-		lease.Tick, err = parseTick(text)
-	}
-	return lease, err
+	return parseTick(text)
 }
 
 func parseLease(cmd *redis.Cmd) (Lease, error) {
@@ -95,66 +106,75 @@ func parseLease(cmd *redis.Cmd) (Lease, error) {
 	return Lease{}, fmt.Errorf("unexpected answer %v", reply[:min(len(reply), 1)])
 }
 
-// Fill stores value over the marker of its own load, for life or, when that is 0, until it is deleted. stored is false when
-// the marker is gone; waiters is true when another pod waits for the value.
-func (s *Store) Fill(ctx context.Context, key string, token Token, value []byte, life time.Duration) (stored, waiters bool, err error) {
-	ms := life.Milliseconds()
-	if life > 0 {
-		ms = max(ms, 1)
-	}
-	reply, err := fillScript.Run(ctx, s.client, []string{s.entryKey(key)}, token[:], value, ms).Int64Slice()
-	if err != nil {
-		return false, false, fmt.Errorf("remote: fill %q: %w", key, err)
-	}
-	return reply[0] == 1, len(reply) == 2 && reply[1] == 1, nil
+// A Fill is a value to be stored over the marker of its own load.
+type Fill struct {
+	Hold
+	Value []byte        // nil: none; the lease is given back
+	Life  time.Duration // 0: until it is deleted
 }
 
-// Renew extends a granted lease to life from now. held is false when it is the caller's no more.
-func (s *Store) Renew(ctx context.Context, key string, token Token, life time.Duration) (held bool, err error) {
-	n, err := renewScript.Run(ctx, s.client, []string{s.entryKey(key)}, token[:], life.Milliseconds()).Int()
-	if err != nil {
-		return false, fmt.Errorf("remote: renew %q: %w", key, err)
-	}
-	return n == 1, nil
+// A Filled is what became of a Fill.
+type Filled struct {
+	Stored  bool // false: there was no value, or the marker is gone
+	Waiters bool // another pod waits for the key
+	Err     error
 }
 
-// Release gives a lease back without a value. waiters is true when another pod waits.
-func (s *Store) Release(ctx context.Context, key string, token Token) (waiters bool, err error) {
-	n, err := releaseScript.Run(ctx, s.client, []string{s.entryKey(key)}, token[:]).Int()
-	if err != nil {
-		return false, fmt.Errorf("remote: release %q: %w", key, err)
-	}
-	return n == 1, nil
-}
-
-// Delete removes values and markers of keys.
-func (s *Store) Delete(ctx context.Context, keys []string) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	err := s.exec(ctx, func(p redis.Pipeliner) {
-		for call := range slices.Chunk(s.entryKeys(keys), s.keysPerCall()) {
-			p.Unlink(ctx, call...)
+// Fill stores values, each over the marker of its own load, and gives back the leases of those that have none.
+func (s *Store) Fill(ctx context.Context, fills []Fill) []Filled {
+	cmds := make([]*redis.Cmd, len(fills))
+	_ = s.pipelined(ctx, []*redis.Script{fillScript, releaseScript}, func(p redis.Pipeliner) { // its error is one of the commands'
+		for i, f := range fills {
+			key := []string{s.entryKey(f.Key)}
+			if f.Value == nil {
+				cmds[i] = releaseScript.EvalSha(ctx, p, key, f.Token[:])
+				continue
+			}
+			ms := f.Life.Milliseconds()
+			if f.Life > 0 {
+				ms = max(ms, 1)
+			}
+			cmds[i] = fillScript.EvalSha(ctx, p, key, f.Token[:], f.Value, ms)
 		}
 	})
+	filled := make([]Filled, len(fills))
+	for i, cmd := range cmds {
+		filled[i] = filledOf(cmd, fills[i])
+	}
+	return filled
+}
+
+func filledOf(cmd *redis.Cmd, f Fill) Filled {
+	if f.Value == nil {
+		n, err := cmd.Int()
+		if err != nil {
+			err = fmt.Errorf("remote: release %q: %w", f.Key, err)
+		}
+		return Filled{Waiters: n == 1, Err: err}
+	}
+	reply, err := cmd.Int64Slice()
 	if err != nil {
-		return fmt.Errorf("remote: delete %d keys: %w", len(keys), err)
+		return Filled{Err: fmt.Errorf("remote: fill %q: %w", f.Key, err)}
 	}
-	return nil
+	return Filled{Stored: reply[0] == 1, Waiters: len(reply) == 2 && reply[1] == 1}
 }
 
-// keysPerCall is one in a cluster: keys of one batch lie in many slots.
-func (s *Store) keysPerCall() int {
-	if s.cluster {
-		return 1
+// Renew extends granted leases to life from now. A key's answer is false when its lease is the caller's no more; after an error of
+// one, it is taken as held.
+func (s *Store) Renew(ctx context.Context, life time.Duration, held []Hold) ([]bool, error) {
+	cmds := make([]*redis.Cmd, len(held))
+	err := s.pipelined(ctx, []*redis.Script{renewScript}, func(p redis.Pipeliner) {
+		for i, h := range held {
+			cmds[i] = renewScript.EvalSha(ctx, p, []string{s.entryKey(h.Key)}, h.Token[:], life.Milliseconds())
+		}
+	})
+	still := make([]bool, len(held))
+	for i, cmd := range cmds {
+		n, err := cmd.Int()
+		still[i] = err != nil || n == 1
 	}
-	return 512
-}
-
-func (s *Store) entryKeys(keys []string) []string {
-	entries := make([]string, len(keys))
-	for i, key := range keys {
-		entries[i] = s.entryKey(key)
+	if err != nil {
+		err = fmt.Errorf("remote: renew %d leases: %w", len(held), err)
 	}
-	return entries
+	return still, err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-cache/tandem/remote"
@@ -33,11 +34,11 @@ func TestFillOnlyOverItsOwnMarker(t *testing.T) {
 	onEach(t, func(t *testing.T, _ *redis.Client, s *remote.Store) {
 		mine, other := remote.NewToken(), remote.NewToken()
 		value := envelope(t, mine, "v")
-		if stored, _ := mustFill(t, s, "k", mine, value); stored {
+		if mustFill(t, s, "k", mine, value).Stored {
 			t.Error("stored without a lease")
 		}
 		mustAcquire(t, s, "k", other, nil)
-		if stored, _ := mustFill(t, s, "k", mine, value); stored {
+		if mustFill(t, s, "k", mine, value).Stored {
 			t.Error("stored over another's marker")
 		}
 		if err := s.Delete(t.Context(), []string{"k"}); err != nil {
@@ -47,14 +48,14 @@ func TestFillOnlyOverItsOwnMarker(t *testing.T) {
 		if err := s.Delete(t.Context(), []string{"k"}); err != nil { // an invalidation
 			t.Fatal(err)
 		}
-		if stored, _ := mustFill(t, s, "k", mine, value); stored {
+		if mustFill(t, s, "k", mine, value).Stored {
 			t.Error("stored after an invalidation took the marker")
 		}
 		mustAcquire(t, s, "k", mine, nil)
-		if stored, _ := mustFill(t, s, "k", mine, value); !stored {
+		if !mustFill(t, s, "k", mine, value).Stored {
 			t.Error("not stored over its own marker")
 		}
-		if stored, _ := mustFill(t, s, "k", mine, value); !stored {
+		if !mustFill(t, s, "k", mine, value).Stored {
 			t.Error("a client's retry of a fill that had happened is told that it was refused")
 		}
 		if raw, _ := s.Get(t.Context(), "k"); !bytes.Equal(raw, value) {
@@ -67,7 +68,7 @@ func TestFillTellsOfWaiters(t *testing.T) {
 	onEach(t, func(t *testing.T, _ *redis.Client, s *remote.Store) {
 		mine := remote.NewToken()
 		mustAcquire(t, s, "k", mine, nil)
-		if _, waiters := mustFill(t, s, "k", mine, envelope(t, mine, "v")); waiters {
+		if mustFill(t, s, "k", mine, envelope(t, mine, "v")).Waiters {
 			t.Error("waiters, though nobody asked")
 		}
 		if err := s.Delete(t.Context(), []string{"k"}); err != nil {
@@ -75,7 +76,7 @@ func TestFillTellsOfWaiters(t *testing.T) {
 		}
 		mustAcquire(t, s, "k", mine, nil)
 		mustAcquire(t, s, "k", remote.NewToken(), nil)
-		if _, waiters := mustFill(t, s, "k", mine, envelope(t, mine, "v")); !waiters {
+		if !mustFill(t, s, "k", mine, envelope(t, mine, "v")).Waiters {
 			t.Error("no waiters, though another was told busy")
 		}
 	})
@@ -132,17 +133,15 @@ func TestOtherTypesAreOverwritten(t *testing.T) {
 func TestRenewAndReleaseOnlyOnesOwn(t *testing.T) {
 	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
 		mine, other := remote.NewToken(), remote.NewToken()
-		if _, err := s.Acquire(t.Context(), "k", mine, 2*time.Second, nil); err != nil {
-			t.Fatal(err)
+		if l := s.Acquire(t.Context(), 2*time.Second, []remote.Ask{{Hold: remote.Hold{Key: "k", Token: mine}}})[0]; !l.Granted {
+			t.Fatalf("got %+v", l)
 		}
-		if held, err := s.Renew(t.Context(), "k", other, lease); held || err != nil {
-			t.Errorf("another's renewal: got %v, %v; want it refused", held, err)
+		if mustRenew(t, s, "k", other) {
+			t.Error("another's renewal was not refused")
 		}
-		if _, err := s.Release(t.Context(), "k", other); err != nil {
-			t.Fatal(err)
-		}
-		if held, err := s.Renew(t.Context(), "k", mine, lease); !held || err != nil {
-			t.Errorf("the holder's renewal: got %v, %v; want it held", held, err)
+		mustRelease(t, s, "k", other)
+		if !mustRenew(t, s, "k", mine) {
+			t.Error("the holder's renewal was refused")
 		}
 		if ttl := client.PTTL(t.Context(), "shop:k").Val(); ttl < 30*time.Second {
 			t.Errorf("after renewal the marker lives for %s; want nearly %s", ttl, lease)
@@ -150,8 +149,8 @@ func TestRenewAndReleaseOnlyOnesOwn(t *testing.T) {
 		if l := mustAcquire(t, s, "k", other, nil); !l.Busy {
 			t.Fatalf("got %+v; want busy", l)
 		}
-		if waiters, err := s.Release(t.Context(), "k", mine); !waiters || err != nil {
-			t.Errorf("release: waiters %v, %v; want true", waiters, err)
+		if !mustRelease(t, s, "k", mine) {
+			t.Error("release: nobody waits")
 		}
 		if l := mustAcquire(t, s, "k", other, nil); !l.Granted {
 			t.Errorf("after release: got %+v; want it granted", l)
@@ -178,9 +177,7 @@ func TestFillWithALifeExpires(t *testing.T) {
 	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
 		mine := remote.NewToken()
 		mustAcquire(t, s, "k", mine, nil)
-		if _, _, err := s.Fill(t.Context(), "k", mine, envelope(t, mine, "v"), 1500*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
+		fillFor(t, s, "k", mine, envelope(t, mine, "v"), 1500*time.Millisecond)
 		if ttl := client.PTTL(t.Context(), "shop:k").Val(); ttl <= 0 || ttl > 1500*time.Millisecond {
 			t.Errorf("the value lives for %s; want at most 1.5 s", ttl)
 		}
@@ -188,6 +185,40 @@ func TestFillWithALifeExpires(t *testing.T) {
 		mustFill(t, s, "j", mine, envelope(t, mine, "v"))
 		if ttl := client.PTTL(t.Context(), "shop:j").Val(); ttl != -1 {
 			t.Errorf("a value without a life has the TTL %s; want none", ttl)
+		}
+	})
+}
+
+// Of many keys each has its own answer; scripts that the server has lost are sent again.
+func TestManyKeys(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		a, b, c := remote.NewToken(), remote.NewToken(), remote.NewToken()
+		hold := func(key string, token remote.Token) remote.Hold { return remote.Hold{Key: key, Token: token} }
+		mustAcquire(t, s, "busy", b, nil)
+		mustAcquire(t, s, "full", c, nil)
+		mustFill(t, s, "full", c, envelope(t, c, "v"))
+		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		leases := s.Acquire(t.Context(), lease, []remote.Ask{{Hold: hold("free", a)}, {Hold: hold("busy", a)}, {Hold: hold("full", a)}})
+		if !leases[0].Granted || !leases[1].Busy || leases[2].Value == nil {
+			t.Errorf("got %+v; want granted, busy, a value", leases)
+		}
+		filled := s.Fill(t.Context(), []remote.Fill{
+			{Hold: hold("free", a), Value: envelope(t, a, "v")},
+			{Hold: hold("busy", a), Value: envelope(t, a, "v")},
+			{Hold: hold("busy", b)},
+		})
+		want := []remote.Filled{{Stored: true}, {}, {Waiters: true}}
+		if diff := cmp.Diff(want, filled); diff != "" {
+			t.Errorf("fills: -want +got\n%s", diff)
+		}
+		if err := client.LPush(t.Context(), "shop:list", "x").Err(); err != nil {
+			t.Fatal(err)
+		}
+		stored := s.GetMany(t.Context(), []string{"full", "busy", "list", "free"})
+		if stored[0].Raw == nil || stored[1].Raw != nil || stored[2].Raw == nil || len(stored[2].Raw) != 0 || stored[3].Raw == nil {
+			t.Errorf("got %q", stored)
 		}
 	})
 }

@@ -32,20 +32,39 @@ const lease = time.Minute
 
 func mustAcquire(t *testing.T, s *remote.Store, key string, token remote.Token, dead []byte) remote.Lease {
 	t.Helper()
-	l, err := s.Acquire(t.Context(), key, token, lease, dead)
-	if err != nil {
-		t.Fatal(err)
+	l := s.Acquire(t.Context(), lease, []remote.Ask{{Hold: remote.Hold{Key: key, Token: token}, Dead: dead}})[0]
+	if l.Err != nil {
+		t.Fatal(l.Err)
 	}
 	return l
 }
 
-func mustFill(t *testing.T, s *remote.Store, key string, token remote.Token, value []byte) (stored, waiters bool) {
+func mustFill(t *testing.T, s *remote.Store, key string, token remote.Token, value []byte) remote.Filled {
 	t.Helper()
-	stored, waiters, err := s.Fill(t.Context(), key, token, value, 0)
+	return fillFor(t, s, key, token, value, 0)
+}
+
+func fillFor(t *testing.T, s *remote.Store, key string, token remote.Token, value []byte, life time.Duration) remote.Filled {
+	t.Helper()
+	f := s.Fill(t.Context(), []remote.Fill{{Hold: remote.Hold{Key: key, Token: token}, Value: value, Life: life}})[0]
+	if f.Err != nil {
+		t.Fatal(f.Err)
+	}
+	return f
+}
+
+func mustRelease(t *testing.T, s *remote.Store, key string, token remote.Token) (waiters bool) {
+	t.Helper()
+	return mustFill(t, s, key, token, nil).Waiters
+}
+
+func mustRenew(t *testing.T, s *remote.Store, key string, token remote.Token) (held bool) {
+	t.Helper()
+	still, err := s.Renew(t.Context(), lease, []remote.Hold{{Key: key, Token: token}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stored, waiters
+	return still[0]
 }
 
 // envelope is a value's bytes with a token.

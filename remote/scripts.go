@@ -60,15 +60,20 @@ func (s *Store) pipelined(ctx context.Context, scripts []*redis.Script, fill fun
 	return s.exec(ctx, fill)
 }
 
-// exec runs a pipeline and returns its first error that is not the absence of a value.
-func (s *Store) exec(ctx context.Context, fill func(redis.Pipeliner)) error {
+// exec runs a pipeline and returns its first error that is not the absence of a value; before others, that a script is not known.
+func (s *Store) exec(ctx context.Context, fill func(redis.Pipeliner)) (first error) {
 	pipe := s.client.Pipeline()
 	fill(pipe)
 	cmds, _ := pipe.Exec(ctx) // its error is one of the commands'
 	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		err := cmd.Err()
+		switch {
+		case err == nil, errors.Is(err, redis.Nil):
+		case strings.HasPrefix(err.Error(), "NOSCRIPT"):
 			return err
+		case first == nil:
+			first = err
 		}
 	}
-	return nil
+	return first
 }

@@ -57,10 +57,10 @@ func (c *Cache) inLoad(ctx context.Context) bool {
 //	3 pod B: loads a page at tick 7, which came with its lease, and Gets the list
 //	4 pod B: stores the page, with the old row, as good up to 7, in L2; pod A takes it as valid, for ever
 type dependencies struct {
-	cache   *Cache
-	outer   *dependencies // of the load that this one was begun in, perhaps another cache's; nil: none
-	flights []*flight     // whose load it is
-	tick    uint64        // of the load
+	cache  *Cache
+	outer  *dependencies // of the load that this one was begun in, perhaps another cache's; nil: none
+	flight *flight       // whose load it is, or one of them
+	tick   uint64        // of the load
 
 	mu       sync.Mutex // guards the fields below
 	names    map[string]uint64
@@ -73,11 +73,11 @@ type dependencies struct {
 	sealed   bool // the load has returned
 }
 
-// withDependencies returns the context of a load by flights at tick.
-func (c *Cache) withDependencies(ctx context.Context, tick uint64, flights ...*flight) (context.Context, *dependencies) {
+// withDependencies returns the context of the load of a flight at tick.
+func (c *Cache) withDependencies(ctx context.Context, tick uint64, f *flight) (context.Context, *dependencies) {
 	outer, _ := ctx.Value(dependenciesKey{}).(*dependencies)
 	d := &dependencies{
-		cache: c, outer: outer, flights: flights, tick: tick, names: make(map[string]uint64),
+		cache: c, outer: outer, flight: f, tick: tick, names: make(map[string]uint64),
 		expires: local.NoExpiry, read: local.NoExpiry, asOf: local.NoExpiry,
 	}
 	return context.WithValue(ctx, dependenciesKey{}, d), d
@@ -127,6 +127,18 @@ func (d *dependencies) inherit(e *local.Entry, asked, maxStaleness time.Duration
 	d.asOf = min(d.asOf, asked-maxStaleness)
 }
 
+// take adds what a whole batch depends on.
+func (d *dependencies) take(of loaded) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range of.names {
+		d.putLocked(name.Text, name.Tick)
+	}
+	d.expires, d.read, d.asOf = min(d.expires, of.expires), min(d.read, of.read), min(d.asOf, of.asOf)
+	d.err = errors.Join(d.err, of.err)
+	d.tooMany, d.unstable = d.tooMany || of.tooMany, d.unstable || of.unstable
+}
+
 // destabilize says that the value is not to be stored.
 func (d *dependencies) destabilize() {
 	d.mu.Lock()
@@ -162,6 +174,15 @@ func (d *dependencies) seal(r loaded) loaded {
 		r.err = d.err
 	}
 	return r
+}
+
+// takeAnswer is inherit for one of many.
+func (d *dependencies) takeAnswer(a answer, asked, maxStaleness time.Duration) {
+	if a.err != nil {
+		d.destabilize()
+		return
+	}
+	d.inherit(a.entry, asked, maxStaleness)
 }
 
 // nested is a read inside a load: what it brings, the load depends on.

@@ -14,8 +14,8 @@ type flight struct {
 	id    string
 	load  loader
 
+	ctx    context.Context //nolint:containedctx // of the goroutine that flies it
 	cancel context.CancelCauseFunc
-	hurry  chan struct{} // closed when it is to load ahead of MaxLoads
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
@@ -23,8 +23,7 @@ type flight struct {
 
 	// Guarded by flights.mu:
 	finished bool
-	hurried  bool
-	waits    []*flight // those that its loader waits for
+	call     *call // the one that loads it, or will
 }
 
 type flightKey struct {
@@ -44,7 +43,7 @@ type flights struct {
 	closed bool
 }
 
-// join returns a valid entry, or the flight that will bring one; lead says that it is a new one. The caller leaves the flight afterwards.
+// join returns a valid entry, or the flight that will bring one; lead says that it is a new one, which the caller has to start. The caller leaves the flight afterwards.
 //
 // L1 is looked at again under the lock: between the caller's look and now a flight may have finished, been stored and left.
 func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e *local.Entry, f *flight, lead bool, err error) {
@@ -67,12 +66,11 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if ctx.Err() != nil { // nobody would wait for it
 		return nil, nil, false, context.Cause(ctx)
 	}
-	f = &flight{space: sp, id: id, load: load, hurry: make(chan struct{}), done: make(chan struct{})}
+	f = &flight{space: sp, id: id, load: load, call: newCall(), done: make(chan struct{})}
 	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
 	c.flights.byKey[key] = f
 	c.flying.Add(1) // under the lock: never after close
-	ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	go c.fly(ctx, f)
+	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return nil, f, true, nil
 }
 
@@ -87,16 +85,26 @@ func (c *Cache) landed(sp *space, id string) *local.Entry {
 	return f.entry
 }
 
-// fly runs a flight. Callers are answered before L2 is filled: a slow Redis does not hold them.
-func (c *Cache) fly(ctx context.Context, f *flight) {
+// fly runs a flight.
+func (c *Cache) fly(f *flight) {
 	defer c.flying.Done()
 	defer f.cancel(nil)
 	began := time.Now()
-	got := c.fetch(ctx, f)
-	f.space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
-	c.finish(f, got)
-	if got.lease != nil {
-		c.settle(ctx, got)
+	c.land(began, []*flight{f}, []fetched{c.fetch(f.ctx, f)})
+}
+
+// land answers the callers of flights, and then fills L2: a slow Redis does not hold them.
+func (c *Cache) land(began time.Time, flights []*flight, gots []fetched) {
+	leased := make([]fetched, 0, len(gots))
+	for i, got := range gots {
+		flights[i].space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
+		c.finish(flights[i], got)
+		if got.lease != nil {
+			leased = append(leased, got)
+		}
+	}
+	if len(leased) > 0 {
+		c.settle(flights[0].ctx, leased)
 	}
 }
 

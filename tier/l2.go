@@ -2,8 +2,8 @@ package tier
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tandem-cache/tandem/local"
@@ -156,57 +156,78 @@ func (c *Cache) remoteGet(caller context.Context, key string) ([]byte, error) {
 	return raw, err
 }
 
-func (c *Cache) remoteAcquire(ctx context.Context, key string, token remote.Token, dead []byte) (remote.Lease, error) {
+func (c *Cache) remoteGetMany(caller context.Context, keys []string) []remote.Stored {
+	ctx, cancel := c.remoteContext(caller)
+	defer cancel()
+	began := time.Now()
+	stored := c.remote.GetMany(ctx, keys)
+	err := firstError(stored, func(s remote.Stored) error { return s.Err })
+	c.stats.remoteCall(opGet, began, err)
+	if caller.Err() == nil {
+		c.breaker.note(c.now(), err)
+	}
+	return stored
+}
+
+// remoteAcquire asks for leases, which come with one tick.
+func (c *Cache) remoteAcquire(ctx context.Context, asks []remote.Ask) []remote.Lease {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	began, heard := time.Now(), c.guard.Heard()
-	answer, err := c.remote.Acquire(ctx, key, token, leaseLife, dead)
-	c.stats.remoteCall(opLease, began, err)
-	if err == nil && answer.Tick < heard {
+	leases := c.remote.Acquire(ctx, leaseLife, asks)
+	c.stats.remoteCall(opLease, began, firstError(leases, func(l remote.Lease) error { return l.Err }))
+	tick, err := leases[0].Tick, error(nil)
+	answered := func(l remote.Lease) bool { return l.Err == nil }
+	if tick < heard && slices.ContainsFunc(leases, answered) {
 		// The counter was lost and made anew below what this pod has heard. A value filled with that would outlive the
 		// invalidations to come.
-		answer.Tick, err = c.remote.LastTick(ctx, heard)
+		tick, err = c.remote.LastTick(ctx, heard)
 	}
-	if err == nil {
-		c.guard.Hear(answer.Tick)
-	}
-	return answer, err
-}
-
-func (c *Cache) remoteRenew(ctx context.Context, held *lease) (bool, error) {
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	began := time.Now()
-	still, err := c.remote.Renew(ctx, held.key, held.token, leaseLife)
-	c.stats.remoteCall(opRenew, began, err)
-	return still, err
-}
-
-func (c *Cache) remoteFill(ctx context.Context, got fetched) (stored, waiters bool, err error) {
-	var life time.Duration
-	if hard := got.lease.env.Hard; !hard.IsZero() {
-		if life = time.Until(hard); life <= 0 {
-			return false, false, errors.New("tier: expired before it was stored")
+	c.guard.Hear(tick)
+	for i := range leases {
+		if leases[i].Tick = tick; err != nil && leases[i].Err == nil {
+			leases[i] = remote.Lease{Err: err}
 		}
 	}
-	value, err := got.lease.env.AppendTo(nil)
-	if err != nil {
-		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", got.lease.key, "error", err)
-		return false, false, err
+	return leases
+}
+
+// remoteRenew returns the holds that are the caller's still, as far as it could be learned.
+func (c *Cache) remoteRenew(ctx context.Context, holds []remote.Hold) (left []remote.Hold) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	still, err := c.remote.Renew(ctx, leaseLife, holds)
+	c.stats.remoteCall(opRenew, began, err)
+	for i, h := range holds {
+		if still[i] {
+			left = append(left, h)
+		}
+	}
+	return left
+}
+
+// remoteFill stores values, and gives back the leases of those that have none.
+func (c *Cache) remoteFill(ctx context.Context, fills []remote.Fill) []remote.Filled {
+	if len(fills) == 0 {
+		return nil
 	}
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
-	began := time.Now()
-	stored, waiters, err = c.remote.Fill(ctx, got.lease.key, got.lease.token, value, life)
-	c.stats.remoteCall(opFill, began, err)
-	return stored, waiters, err
+	began, op := time.Now(), opRelease
+	if slices.ContainsFunc(fills, func(f remote.Fill) bool { return f.Value != nil }) {
+		op = opFill
+	}
+	filled := c.remote.Fill(ctx, fills)
+	c.stats.remoteCall(op, began, firstError(filled, func(f remote.Filled) error { return f.Err }))
+	return filled
 }
 
-func (c *Cache) remoteRelease(ctx context.Context, held *lease) (waiters bool) {
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	began := time.Now()
-	waiters, err := c.remote.Release(ctx, held.key, held.token)
-	c.stats.remoteCall(opRelease, began, err)
-	return waiters
+func firstError[T any](of []T, err func(T) error) error {
+	for _, one := range of {
+		if err := err(one); err != nil {
+			return err
+		}
+	}
+	return nil
 }

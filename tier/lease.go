@@ -20,10 +20,10 @@ const (
 
 // A lease is the right to load a key, held by one load in all pods.
 type lease struct {
-	space *space
-	key   string
-	token remote.Token
-	env   *remote.Envelope // what to fill; nil gives the lease back
+	space    *space
+	hold     remote.Hold
+	env      *remote.Envelope // what to fill; nil gives the lease back
+	unfilled bool             // it is given back in any case
 }
 
 // fetchLeased asks for the lease and loads, or waits for who holds it. dead is the outdated value found at the key.
@@ -31,7 +31,8 @@ type lease struct {
 // It waits for a notice of the fill and, since a notice may get lost, looks again from time to time. After LoadTimeout, and
 // whenever Redis fails, it loads on its own: the lease saves loads, nothing rests on it.
 func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched {
-	key, token := f.space.key(f.id), remote.NewToken()
+	key := f.key()
+	hold := remote.Hold{Key: key, Token: remote.NewToken()}
 	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
 	defer c.waiters.remove(key, wake)
 	waiting, cancel := f.space.patience(ctx)
@@ -43,17 +44,17 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			return fetched{err: err, from: tierSource}
 		}
 		born, at := c.guard.Number(), c.now()
-		answer, err := c.remoteAcquire(ctx, key, token, dead)
-		if err == nil && answer.Granted {
-			return c.loadLeased(ctx, f, release, token, answer.Tick)
+		answer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]
+		if answer.Granted {
+			return c.loadLeased(ctx, f, release, hold, answer.Tick)
 		}
 		release()
 		switch {
-		case err != nil:
+		case answer.Err != nil:
 			// The lease may have been granted: it is given back, lest others wait for it. It is not filled: the counter was
 			// not read, and may stand below what this pod has heard.
 			got := c.loadAlone(ctx, f)
-			got.lease = &lease{space: f.space, key: key, token: token}
+			got.lease = &lease{space: f.space, hold: hold}
 			return got
 		case answer.Busy:
 			if !waited {
@@ -85,31 +86,33 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 }
 
 // loadLeased loads while it renews the lease.
-func (c *Cache) loadLeased(ctx context.Context, f *flight, release func(), token remote.Token, tick uint64) fetched {
-	held := &lease{space: f.space, key: f.space.key(f.id), token: token}
-	stop := c.renew(ctx, held)
+func (c *Cache) loadLeased(ctx context.Context, f *flight, release func(), hold remote.Hold, tick uint64) fetched {
+	held := &lease{space: f.space, hold: hold}
+	stop := c.renew(ctx, []*lease{held})
 	defer stop()
-	got, env := c.loadSource(ctx, f, release, token, tick)
-	held.env, got.lease = env, held
-	return got
+	return c.loadSource(ctx, f, release, held, tick)
 }
 
-// renew extends a lease until stop is called. It ends by itself when the lease is another's.
-func (c *Cache) renew(ctx context.Context, held *lease) (stop func()) {
+// renew extends leases, some of which may be nil, until stop is called. It forgets those that have become another's.
+func (c *Cache) renew(ctx context.Context, leases []*lease) (stop func()) {
+	var holds []remote.Hold
+	for _, held := range leases {
+		if held != nil && !held.unfilled {
+			holds = append(holds, held.hold)
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		turn := time.NewTicker(leaseTurn)
 		defer turn.Stop()
-		for {
+		for len(holds) > 0 {
 			select {
 			case <-ctx.Done():
 				return
 			case <-turn.C:
 			}
-			if still, err := c.remoteRenew(ctx, held); err == nil && !still {
-				return
-			}
+			holds = c.remoteRenew(ctx, holds)
 		}
 	})
 	return func() {
@@ -118,28 +121,59 @@ func (c *Cache) renew(ctx context.Context, held *lease) (stop func()) {
 	}
 }
 
-// settle fills L2 or gives the lease back, and wakes who waits on other pods.
-func (c *Cache) settle(ctx context.Context, got fetched) {
+// settle fills L2 or gives leases back, and wakes who waits on other pods.
+func (c *Cache) settle(ctx context.Context, gots []fetched) {
 	ctx = context.WithoutCancel(ctx) // Close cancels loads; what they brought is still worth a call
-	held := got.lease
-	waiters := false
-	if c.worthFilling(got) {
-		stored, waiting, err := c.remoteFill(ctx, got)
-		waiters = waiting
-		if !stored {
-			held.space.stats.refuse(reasonLease)
-		}
-		if err != nil { // give the marker back, lest others wait until it expires
-			waiters = c.remoteRelease(ctx, held)
-		}
-	} else {
-		waiters = c.remoteRelease(ctx, held)
+	fills := make([]remote.Fill, len(gots))
+	for i, got := range gots {
+		fills[i] = c.fillOf(got)
 	}
-	if waiters {
+	var woken []string
+	var back []remote.Fill
+	for i, filled := range c.remoteFill(ctx, fills) {
+		if fills[i].Value != nil && !filled.Stored {
+			gots[i].lease.space.stats.refuse(reasonLease)
+		}
+		if fills[i].Value != nil && filled.Err != nil { // give the marker back, lest others wait until it expires
+			back = append(back, remote.Fill{Hold: fills[i].Hold})
+		}
+		if filled.Waiters {
+			woken = append(woken, fills[i].Key)
+		}
+	}
+	for i, released := range c.remoteFill(ctx, back) {
+		if released.Waiters {
+			woken = append(woken, back[i].Key)
+		}
+	}
+	if len(woken) > 0 {
 		ctx, cancel := c.remoteContext(ctx)
 		defer cancel()
-		_ = c.bus.Notify(ctx, bus.Message{Kind: bus.Filled, Names: []string{held.key}}) // they also poll
+		_ = c.bus.Notify(ctx, bus.Message{Kind: bus.Filled, Names: woken}) // they also poll
 	}
+}
+
+// fillOf is what becomes of a lease.
+func (c *Cache) fillOf(got fetched) remote.Fill {
+	fill := remote.Fill{Hold: got.lease.hold}
+	if !c.worthFilling(got) {
+		return fill
+	}
+	sp, env := got.lease.space, got.lease.env
+	if !env.Hard.IsZero() {
+		if fill.Life = time.Until(env.Hard); fill.Life <= 0 {
+			sp.stats.refuse(reasonStale)
+			return fill
+		}
+	}
+	value, err := env.AppendTo(nil)
+	if err != nil {
+		sp.stats.refuse(reasonEncode)
+		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", fill.Key, "error", err)
+		return fill
+	}
+	fill.Value = value
+	return fill
 }
 
 // worthFilling is false for a failed load and for a value that was invalidated while it was read: it would be dead in L2.

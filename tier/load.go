@@ -47,11 +47,12 @@ func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err e
 	if c.loads.TryAcquire(1) {
 		return release, nil
 	}
+	hurried := c.flights.hurryOf(f)
 	queue, leave := context.WithCancel(ctx)
 	var hurry sync.WaitGroup
 	hurry.Go(func() {
 		select {
-		case <-f.hurry:
+		case <-hurried:
 			leave()
 		case <-queue.Done():
 		}
@@ -76,46 +77,68 @@ func (sp *space) patience(ctx context.Context) (context.Context, context.CancelF
 	if sp.cache.dependenciesOf(ctx) != nil {
 		wait /= 2
 	}
-	return context.WithTimeoutCause(ctx, wait, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
+	return sp.within(ctx, wait)
+}
+
+// loadContext is the context of a load.
+func (sp *space) loadContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return sp.within(ctx, sp.loadTimeout)
+}
+
+func (sp *space) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
 }
 
 // runLoader runs load in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context goes on
-// alone, and keeps its place; the cache's Close waits for it.
-func (c *Cache) runLoader(ctx context.Context, f *flight, tick uint64, release func()) loaded {
-	result := make(chan loaded, 1)
+// alone, and keeps its place; the cache's Close waits for it. What load leaves behind may be read unless ctx has ended.
+func (c *Cache) runLoader(ctx context.Context, release func(), load func() error) error {
+	result := make(chan error, 1)
 	c.loading.Add(1)
 	c.loaders.Go(func() {
 		defer release()
 		defer c.loading.Add(-1)
-		callLoader(ctx, f, tick, result)
+		callLoader(load, result)
 	})
 	select {
-	case r := <-result:
-		if r.err != nil && errors.Is(context.Cause(ctx), ErrClosed) {
-			r.err = ErrClosed // the loader knows only that its context ended
+	case err := <-result:
+		if err != nil && errors.Is(context.Cause(ctx), ErrClosed) {
+			return ErrClosed // the loader knows only that its context ended
 		}
-		return r
+		return err
 	case <-ctx.Done():
-		return loaded{err: context.Cause(ctx)}
+		return context.Cause(ctx)
 	}
 }
 
 // callLoader sends exactly one result, also when load panics or ends the goroutine.
-func callLoader(ctx context.Context, f *flight, tick uint64, result chan<- loaded) {
-	began := time.Now()
-	ctx, deps := f.space.cache.withDependencies(ctx, tick, f)
-	r := loaded{err: errors.New("bug: no result")}
+func callLoader(load func() error, result chan<- error) {
+	err := errors.New("bug: no result")
 	returned := false
 	defer func() {
 		if !returned {
-			r = loaded{err: &PanicError{Value: recover(), Stack: debug.Stack()}}
+			err = &PanicError{Value: recover(), Stack: debug.Stack()}
 		}
-		result <- r
+		result <- err
 	}()
-	value, err := f.load(ctx, f.id)
-	if errors.Is(err, ErrNotFound) {
-		value, err = f.space.absent(f.id), nil
-	}
-	r = deps.seal(loaded{value: value, took: time.Since(began), err: err})
+	err = load()
 	returned = true
+}
+
+// runSingle loads the identifier of one flight.
+func (c *Cache) runSingle(ctx context.Context, f *flight, tick uint64, release func()) loaded {
+	began := time.Now()
+	ctx, d := c.withDependencies(ctx, tick, f)
+	var value any
+	err := c.runLoader(ctx, release, func() (err error) {
+		value, err = f.load(ctx, f.id)
+		return err
+	})
+	r := loaded{took: time.Since(began), err: err}
+	switch {
+	case err == nil: // else a loader that was given up may still write to value
+		r.value = value
+	case errors.Is(err, ErrNotFound):
+		r.value, r.err = f.space.absent(f.id), nil
+	}
+	return d.seal(r)
 }

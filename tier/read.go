@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tandem-cache/tandem/local"
-	"github.com/tandem-cache/tandem/remote"
 )
 
 // hit is the whole of an L1 hit: nil when L1 has nothing to say.
@@ -50,7 +49,7 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 	}
 	c := sp.cache
-	arrived, at, trusted := c.guard.Number(), c.now(), c.isTrusted()
+	came := c.arrive()
 	joined := false
 	for {
 		e, f, lead, err := c.join(ctx, sp, id, load)
@@ -60,7 +59,9 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		case e != nil:
 			sp.stats.l1Hits.inc()
 			return e, nil
-		case !lead && !joined:
+		case lead:
+			go c.fly(f)
+		case !joined:
 			sp.stats.joined.Inc()
 			joined = true
 		}
@@ -72,11 +73,27 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		if f.err != nil {
 			return nil, f.err
 		}
-		inTime := trusted || f.asOf >= at-c.cfg.MaxStaleness
-		if inTime && (f.entry.Verified() >= arrived || c.guard.Check(f.entry) == local.Valid) {
+		if c.serves(f, came) {
 			return f.entry, nil
 		}
 	}
+}
+
+// An arrival is when a read began.
+type arrival struct {
+	number  uint64        // the guard's
+	at      time.Duration // on the cache's clock
+	trusted bool
+}
+
+func (c *Cache) arrive() arrival {
+	return arrival{number: c.guard.Number(), at: c.now(), trusted: c.isTrusted()}
+}
+
+// serves says whether what a flight has brought is good for a read that joined it.
+func (c *Cache) serves(f *flight, came arrival) bool {
+	inTime := came.trusted || f.asOf >= came.at-c.cfg.MaxStaleness
+	return inTime && (f.entry.Verified() >= came.number || c.guard.Check(f.entry) == local.Valid)
 }
 
 // wait returns when the flight has landed, or with the cause of ctx's end.
@@ -138,6 +155,5 @@ func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 	if err != nil {
 		return fetched{err: err, from: tierSource}
 	}
-	got, _ := c.loadSource(ctx, f, release, remote.Token{}, 0)
-	return got
+	return c.loadSource(ctx, f, release, nil, 0)
 }

@@ -25,27 +25,33 @@ func (c *Cache) beginReading(tick uint64) reading {
 	return reading{born: born, tick: max(tick, c.guard.Heard()), at: at, wall: wall}
 }
 
-// loadSource runs the loader and makes what it gave an entry, and an envelope unless the value is not to be stored. It gives the
-// place back.
+// loadSource runs the loader and makes what it gave an entry, and an envelope for its lease unless the value is not to be stored. It gives
+// the place back.
 //
 // What is noted before the source is read is noted after the waits for a place and a lease: what happened during them is no reason to call
 // the value dead.
-func (c *Cache) loadSource(ctx context.Context, f *flight, release func(), token remote.Token, tick uint64) (fetched, *remote.Envelope) {
+func (c *Cache) loadSource(ctx context.Context, f *flight, release func(), held *lease, tick uint64) fetched {
 	sp := f.space
-	ctx, cancel := context.WithTimeoutCause(ctx, sp.loadTimeout, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
+	ctx, cancel := sp.loadContext(ctx)
 	defer cancel()
 	sp.stats.loads.Inc()
 	began := c.beginReading(tick)
-	r := c.runLoader(ctx, f, began.tick, release)
-	sp.stats.loaded(time.Since(began.wall), r.err)
+	r := c.runSingle(ctx, f, began.tick, release)
+	return sp.made(f.id, began, r, held)
+}
+
+// made is what a flight brings from the source, with its lease; nil: there is none.
+func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
+	sp.stats.loaded(r.took, r.err)
 	if r.err != nil {
-		return fetched{err: fmt.Errorf("tier: load %q: %w", sp.key(f.id), r.err), from: tierSource}, nil
+		return fetched{err: fmt.Errorf("tier: load %q: %w", sp.key(id), r.err), from: tierSource, lease: held}
 	}
-	e, env := sp.enter(f.id, began, r)
-	if env != nil {
-		env.Token = token
+	e, env := sp.enter(id, began, r)
+	if held != nil && !held.unfilled && env != nil {
+		env.Token = held.hold.Token
+		held.env = env
 	}
-	return fetched{entry: e, asOf: min(began.at, r.asOf), from: tierSource}, env
+	return fetched{entry: e, asOf: min(began.at, r.asOf), from: tierSource, lease: held}
 }
 
 // enter makes what a loader gave an entry and its envelope. Without an envelope the entry serves those who wait for it, and nobody else.

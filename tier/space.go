@@ -35,8 +35,13 @@ type SpaceConfig[V any] struct {
 
 	// Load reads one value from the source. It runs under a context of its own that outlives the caller's, keeps its values
 	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. An error that is [ErrNotFound] is remembered, see
-	// NegativeTTL; others are not. It must not wait for Close, which waits for it. nil: only GetWith loads.
+	// NegativeTTL; others are not. It must not wait for Close, which waits for it. nil: LoadMany loads,
+	// of one identifier; without that, only GetWith does.
 	Load func(ctx context.Context, id string) (V, error)
+
+	// LoadMany reads the values of several identifiers at once, at most 512, for GetMany. It runs as Load does, and takes one place of
+	// MaxLoads. An error that it returns is that of all identifiers which it has neither set nor failed. nil: GetMany loads each by itself.
+	LoadMany func(ctx context.Context, b *Batch[V]) error
 
 	// LoadTimeout bounds a load, and before it the wait for a place behind MaxLoads and for another pod's load. Zero: DefaultLoadTimeout.
 	LoadTimeout time.Duration
@@ -78,7 +83,7 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 // A Space is a family of entries of one type with one strategy. Its methods may be called from any goroutine.
 type Space[V any] struct {
 	core *space
-	load loader // nil without SpaceConfig.Load
+	load loader // nil without SpaceConfig.Load and LoadMany
 }
 
 // NewSpace adds a space to a cache. All pods must give a space the same strategy.
@@ -92,7 +97,7 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	}
 	core := &space{
 		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
-		loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
+		loadMany: eraseMany(cfg.LoadMany), loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
 		decode: func(payload []byte) (any, error) {
 			var v V
 			err := remote.DecodeValue(payload, &v)
@@ -102,7 +107,11 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	if err := c.addSpace(core); err != nil {
 		return nil, err
 	}
-	return &Space[V]{core: core, load: erase(cfg.Load)}, nil
+	s := &Space[V]{core: core, load: erase(cfg.Load)}
+	if s.load == nil && core.loadMany != nil {
+		s.load = core.loadMany.one
+	}
+	return s, nil
 }
 
 // erase forgets a loader's type.
@@ -143,7 +152,7 @@ func (s *Space[V]) GetWith(ctx context.Context, id string, load func(ctx context
 
 func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err error) {
 	if load == nil {
-		return v, fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load, or give one to GetWith", s.core.key(id))
+		return v, s.core.noLoader(id)
 	}
 	read := s.core.read
 	if s.core.cache.inLoad(ctx) {
@@ -154,6 +163,10 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err e
 		return v, err
 	}
 	return valueOf[V](e)
+}
+
+func (sp *space) noLoader(id string) error {
+	return fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load or LoadMany, or give one to GetWith", sp.key(id))
 }
 
 // valueOf is what an entry means to its space's users.
@@ -203,6 +216,7 @@ type space struct {
 	number      uint32
 	strategy    Strategy
 	feed        *feedState // nil: no feed covers it
+	loadMany    manyLoader // nil: none
 	loadTimeout time.Duration
 	negativeTTL time.Duration
 	schema      uint32

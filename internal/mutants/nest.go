@@ -37,8 +37,8 @@ var nestMutations = []mutation{
 	{
 		name: "nested-cycle", rule: "a load that would wait for itself is refused",
 		file: "tier/cycle.go", old: `path != nil {
-			keys`, new: `false {
-			keys`,
+		return fmt`, new: `path != nil && false {
+		return fmt`,
 		pkg: "tier", run: "^TestCycleOfLoaders$",
 	},
 	{
@@ -49,13 +49,28 @@ var nestMutations = []mutation{
 	{
 		name: "place-after-lease", rule: "a load that waits for a place holds no lease",
 		file: "tier/lease.go",
-		old:  "\t\trelease, err := c.takePlace(waiting, f)\n\t\tif err != nil {\n\t\t\treturn fetched{err: err, from: tierSource}\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tif err == nil && answer.Granted {\n",
-		new:  "\t\trelease := func() {}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer, err := c.remoteAcquire(ctx, key, token, dead)\n\t\tif err == nil && answer.Granted {\n\t\t\tif release, err = c.takePlace(waiting, f); err != nil {\n\t\t\t\treturn fetched{err: err, from: tierSource}\n\t\t\t}\n",
+		old:  "\t\trelease, err := c.takePlace(waiting, f)\n\t\tif err != nil {\n\t\t\treturn fetched{err: err, from: tierSource}\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n",
+		new:  "\t\trelease := func() {}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n\t\t\trelease, _ = c.takePlace(waiting, f)\n",
 		pkg:  "tier", run: "^TestNestedLoadsDoNotStarve$",
 	},
 	{
 		name: "absence-for-ever", rule: "an absence is remembered for NegativeTTL",
 		file: "tier/absent.go", old: `case ttl == 0:`, new: `case ttl == 0 && !gone:`,
 		pkg: "tier", run: "^TestNegativeTTL$",
+	},
+	{
+		name: "many-own-tags", rule: "of a batch each identifier has its own dependencies, and those of all",
+		file: "tier/batch.go", old: "\t\td.take(forAll)\n", new: "",
+		pkg: "tier", run: "^TestGetManyDependencies$",
+	},
+	{
+		name: "many-joiner-not-checked", rule: "a read of many judges what each flight brings, as a read of one does",
+		file: "tier/many.go", old: `case !c.serves(f, came):`, new: `case false:`,
+		pkg: "tier", run: "^TestGetManyRacesInvalidation$",
+	},
+	{
+		name: "many-one-call", rule: "loads of one call wait for each other",
+		file: "tier/cycle.go", old: "\t\tf.call = shared\n", new: "",
+		pkg: "tier", run: "^TestCycleThroughBatches$",
 	},
 }

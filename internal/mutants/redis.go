@@ -139,7 +139,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "delete-keeps-marker", rule: "an invalidation takes the value or the marker away",
-		file: "remote/lease.go", old: `p.Unlink(ctx, call...)`, new: `p.Exists(ctx, call...)`,
+		file: "remote/entry.go", old: `p.Unlink(ctx, call...)`, new: `p.Exists(ctx, call...)`,
 		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
 	},
 	{
@@ -174,22 +174,26 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-tick-not-read", rule: "the last tick comes with a lease, before the source is read",
-		file: "remote/lease.go", old: `lease.Tick, err = parseTick(text)`, new: `_, err = parseTick(text)`,
+		file: "remote/lease.go", old: "\t\tlease.Tick = last\n", new: "",
 		pkg: "remote", run: "^TestAcquireReadsTheLastTick$",
 	},
 	{
 		name: "lease-token-per-client", rule: "a token names one load",
-		file: "tier/lease.go", old: `f.space.key(f.id), remote.NewToken()`, new: `f.space.key(f.id), remote.Token{1}`,
+		file: "tier/lease.go", old: `Token: remote.NewToken()`, new: `Token: remote.Token{1}`,
 		pkg: "tier", run: "^TestEachLoadHasItsOwnToken$",
 	},
 	{
 		name: "lease-not-given-back", rule: "a failed load gives its lease back at once",
-		file: "tier/lease.go", old: "\theld.env, got.lease = env, held\n", new: "\tif held.env = env; env != nil {\n\t\tgot.lease = held\n\t}\n",
+		file: sourceFile, old: `from: tierSource, lease: held}
+	}
+	e, env`, new: `from: tierSource}
+	}
+	e, env`,
 		pkg: "tier", run: "^TestFailedLoadGivesTheLeaseBack$",
 	},
 	{
 		name: "lease-not-renewed", rule: "a load under way renews its lease",
-		file: "tier/lease.go", old: `stop := c.renew(ctx, held)`, new: `stop := func() {}`,
+		file: "tier/lease.go", old: `stop := c.renew(ctx, []*lease{held})`, new: `stop := func() {}`,
 		pkg: "tier", run: "^TestLeaseIsRenewed$", limit: 40 * second,
 	},
 	{
@@ -199,7 +203,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-fill-not-told", rule: "a fill for which another pod waits is broadcast",
-		file: "tier/lease.go", old: "\tif waiters {\n", new: "\tif waiters && false {\n",
+		file: "tier/lease.go", old: "\tif len(woken) > 0 {\n", new: "\tif false {\n",
 		pkg: "tier", run: "^TestFillWakesWaiters$",
 	},
 	{

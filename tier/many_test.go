@@ -1,0 +1,401 @@
+package tier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/servertest"
+	"github.com/tandem-cache/tandem/tier"
+)
+
+// A warehouse loads many rows in one call: those that begin with "no" are not found, those that begin with "bad" fail.
+type warehouse struct {
+	source
+	calls atomic.Int32
+	block func(ids []string) // nil: nothing; runs after the read
+}
+
+func (w *warehouse) loadMany(ctx context.Context, b *tier.Batch[int]) error {
+	w.calls.Add(1)
+	versions := make(map[string]int)
+	for _, id := range b.IDs() {
+		v, err := w.load(b.For(ctx, id), id)
+		if err != nil {
+			return err
+		}
+		versions[id] = v
+	}
+	if w.block != nil {
+		w.block(b.IDs())
+	}
+	for id, v := range versions {
+		switch {
+		case strings.HasPrefix(id, "no"):
+		case strings.HasPrefix(id, "bad"):
+			b.Fail(id, errors.New("broken row"))
+		default:
+			b.Set(id, v)
+		}
+	}
+	return nil
+}
+
+func (w *warehouse) open(t *testing.T, addr string) pod {
+	cfg := tier.Config{RemoteTimeout: 2 * time.Second}
+	if addr != "" {
+		cfg.Redis = connect(t, addr)
+	}
+	c := openCache(t, cfg)
+	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), LoadMany: w.loadMany})}
+}
+
+func ids(from, to int) (ids []string) {
+	for i := from; i < to; i++ {
+		ids = append(ids, strconv.Itoa(i))
+	}
+	return ids
+}
+
+// wantAll checks that there is the first version of each of ids, in their order.
+func wantAll(t *testing.T, results []tier.Result[int], ids []string) {
+	t.Helper()
+	if len(results) != len(ids) {
+		t.Fatalf("%d results; want %d", len(results), len(ids))
+	}
+	for i, r := range results {
+		if r.ID != ids[i] || r.Value != 0 || r.Err != nil {
+			t.Errorf("result %d: got %+v; want version 0 of %q", i, r, ids[i])
+		}
+	}
+}
+
+// Results come in the caller's order, each with its own value or error; L1 and L2 answer the second time.
+func TestGetMany(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		w := &warehouse{}
+		p := w.open(t, addr)
+		w.write("b")
+		asked := []string{"b", "no1", "a", "bad", "b", "{", "c"}
+		for round := range 2 {
+			got := p.GetMany(t.Context(), asked)
+			for i, want := range []int{1, 0, 0, 0, 1, 0, 0} {
+				if got[i].ID != asked[i] || got[i].Value != want {
+					t.Errorf("round %d: result %d is %+v", round, i, got[i])
+				}
+			}
+			if !errors.Is(got[1].Err, tier.ErrNotFound) {
+				t.Errorf("got %v; want ErrNotFound", got[1].Err)
+			}
+			wantError(t, got[3].Err, `test:row:bad": broken row`)
+			wantError(t, got[5].Err, "brace")
+			for _, i := range []int{0, 2, 4, 6} {
+				if got[i].Err != nil {
+					t.Error(got[i].Err)
+				}
+			}
+		}
+		for id, want := range map[string]int{"b": 1, "no1": 1, "a": 1, "c": 1, "bad": 2} {
+			if n := w.count(id); n != want {
+				t.Errorf("%q was loaded %d times; want %d", id, n, want)
+			}
+		}
+		if n := w.calls.Load(); n != 2 {
+			t.Errorf("%d calls of LoadMany; want 2", n)
+		}
+		if v, err := p.Get(t.Context(), "d"); v != 0 || err != nil {
+			t.Errorf("Get by LoadMany: got %d, %v", v, err)
+		}
+		if got := p.GetMany(t.Context(), nil); len(got) != 0 {
+			t.Errorf("got %v for no identifiers", got)
+		}
+	})
+}
+
+// What L1 lacks is one round trip to L2, and what L2 lacks one more and one call of LoadMany.
+func TestGetManyIsOneRoundTrip(t *testing.T) {
+	addr, w := servertest.StartRedis(t).Addr, &warehouse{}
+	a := w.open(t, addr)
+	wantAll(t, a.GetMany(t.Context(), ids(0, 300)), ids(0, 300))
+	client := connect(t, addr)
+	eventually(t, "L2 is filled", func() bool { return len(client.Keys(t.Context(), "shop:test:row:*").Val()) == 300 })
+	var gets atomic.Int32
+	b := newPodWith(t, addr, &source{}, &watch{before: func(cmds []redis.Cmder) error {
+		if have(cmds, "get", "shop:test:row") {
+			gets.Add(1)
+		}
+		return nil
+	}})
+	wantAll(t, b.GetMany(t.Context(), ids(0, 300)), ids(0, 300))
+	if n := gets.Load(); n != 1 {
+		t.Errorf("%d pipelines of GETs; want 1", n)
+	}
+	if n := w.calls.Load(); n != 1 {
+		t.Errorf("%d calls of LoadMany; want 1", n)
+	}
+	wantAll(t, a.GetMany(t.Context(), ids(300, 2000)), ids(300, 2000))
+	if n := w.calls.Load(); n != 1+4 {
+		t.Errorf("%d calls of LoadMany; want one for 512 identifiers: 5", n)
+	}
+}
+
+// Without LoadMany each is loaded by itself.
+func TestGetManyWithoutLoadMany(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		src := &source{}
+		p := newPod(t, addr, src)
+		for range 2 {
+			wantAll(t, p.GetMany(t.Context(), ids(0, 50)), ids(0, 50))
+		}
+		if n := src.count("7"); n != 1 {
+			t.Errorf("%d loads; want 1", n)
+		}
+	})
+}
+
+// Reads of one and of many share loads, whichever came first.
+func TestGetManyShares(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		w := &warehouse{}
+		release := make(chan struct{})
+		w.block = func([]string) { <-release }
+		p := w.open(t, addr)
+		var wg sync.WaitGroup
+		wg.Go(func() { p.want(t, "3", 0) })
+		eventually(t, "the read of one loads", func() bool { return w.count("3") == 1 })
+		wg.Go(func() { wantAll(t, p.GetMany(t.Context(), ids(0, 6)), ids(0, 6)) })
+		eventually(t, "the read of many loads", func() bool { return w.count("5") == 1 })
+		wg.Go(func() { p.want(t, "4", 0) })
+		wg.Go(func() { wantAll(t, p.GetMany(t.Context(), ids(2, 8)), ids(2, 8)) })
+		eventually(t, "the third reads load", func() bool { return w.count("7") == 1 })
+		close(release)
+		wg.Wait()
+		for _, id := range ids(0, 8) {
+			if n := w.count(id); n != 1 {
+				t.Errorf("%q was loaded %d times; want 1", id, n)
+			}
+		}
+	})
+}
+
+// Across pods as well: the second loads what the first does not, and waits for the rest.
+func TestGetManySharesAcrossPods(t *testing.T) {
+	addr, w := servertest.StartRedis(t).Addr, &warehouse{}
+	release := make(chan struct{})
+	w.block = func(ids []string) {
+		if slices.Contains(ids, "0") {
+			<-release
+		}
+	}
+	a, b := w.open(t, addr), w.open(t, addr)
+	var wg sync.WaitGroup
+	wg.Go(func() { wantAll(t, a.GetMany(t.Context(), ids(0, 10)), ids(0, 10)) })
+	eventually(t, "the first loads", func() bool { return w.count("9") == 1 })
+	wg.Go(func() { wantAll(t, b.GetMany(t.Context(), ids(5, 15)), ids(5, 15)) })
+	eventually(t, "the second loads the rest", func() bool { return w.count("14") == 1 })
+	eventually(t, "and waits", func() bool { return metric(t, b.cache, "tandem_coalesced_total", "fleet") == 5 })
+	close(release)
+	wg.Wait()
+	for _, id := range ids(0, 15) {
+		if n := w.count(id); n != 1 {
+			t.Errorf("%q was loaded %d times; want 1", id, n)
+		}
+	}
+}
+
+// A dependency named through Batch.For outdates its identifier alone; one named without it, all.
+func TestGetManyDependencies(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		p := newPod(t, addr, &source{})
+		var mu sync.Mutex
+		loads := make(map[string]int)
+		s := newSpace(t, p.cache, tier.SpaceConfig[int]{
+			Name: "test:many", Strategy: tier.CDC("feed"),
+			LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+				tier.DependsOn(ctx, "table", "all")
+				if _, err := p.Get(ctx, "for all"); err != nil {
+					return err
+				}
+				for _, id := range b.IDs() {
+					tier.DependsOn(b.For(ctx, id), "row", id)
+					if _, err := p.Get(b.For(ctx, id), "for "+id); err != nil {
+						return err
+					}
+					mu.Lock()
+					loads[id]++
+					b.Set(id, loads[id])
+					mu.Unlock()
+				}
+				return nil
+			},
+		})
+		asked := []string{"a", "b", "c"}
+		want := func(what string, versions ...int) {
+			t.Helper()
+			for i, r := range s.GetMany(t.Context(), asked) {
+				if r.Value != versions[i] || r.Err != nil {
+					t.Errorf("%s: got %+v; want version %d", what, r, versions[i])
+				}
+			}
+		}
+		invalidate := func(names ...string) {
+			t.Helper()
+			if err := p.cache.Invalidate(t.Context(), names...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("first", 1, 1, 1)
+		invalidate(tier.Tag("row", "b"))
+		want("a tag of one", 1, 2, 1)
+		invalidate(tier.Key("test:row", "for c"))
+		want("a nested read of one", 1, 2, 2)
+		invalidate(tier.Tag("table", "all"))
+		want("a tag of all", 2, 3, 3)
+		invalidate(tier.Key("test:row", "for all"))
+		want("a nested read of all", 3, 4, 4)
+	})
+}
+
+// What goes wrong with a whole call is the error of all that it has not given.
+func TestGetManyFails(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		for name, test := range map[string]struct {
+			load func(ctx context.Context, b *tier.Batch[int]) error
+			want string // the error of "b"; "a" has its value, if that is possible
+			both bool   // "a" fails as well
+		}{
+			"an error":   {func(_ context.Context, b *tier.Batch[int]) error { b.Set("a", 1); return errors.New("down") }, "down", false},
+			"a panic":    {func(_ context.Context, b *tier.Batch[int]) error { b.Set("a", 1); panic("oh") }, "panicked: oh", false},
+			"a timeout":  {func(ctx context.Context, b *tier.Batch[int]) error { b.Set("a", 1); <-ctx.Done(); return nil }, "LoadTimeout", false},
+			"a misnomer": {func(_ context.Context, b *tier.Batch[int]) error { b.Set("a", 1); b.Set("B", 2); return nil }, `gave "B"`, false},
+			"a bad tag": {func(ctx context.Context, b *tier.Batch[int]) error {
+				b.Set("a", 1)
+				tier.DependsOn(b.For(ctx, "b"), "", "x")
+				return nil
+			}, "DependsOn", false},
+			"a shared": {func(ctx context.Context, b *tier.Batch[int]) error {
+				b.Set("a", 1)
+				tier.DependsOn(ctx, "", "x")
+				return nil
+			}, "DependsOn", true},
+			"no error": {func(_ context.Context, b *tier.Batch[int]) error { b.Set("a", 1); b.Fail("b", nil); return nil }, "without an error", false},
+			"not found": {func(_ context.Context, b *tier.Batch[int]) error {
+				b.Set("a", 1)
+				return fmt.Errorf("x: %w", tier.ErrNotFound)
+			}, "not found", false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				p := newPod(t, addr, &source{})
+				s := newSpace(t, p.cache, tier.SpaceConfig[int]{
+					Name: "test:many", Strategy: tier.TTL(time.Minute), LoadTimeout: 100 * time.Millisecond, LoadMany: test.load,
+				})
+				got := s.GetMany(t.Context(), []string{"a", "b"})
+				wantError(t, got[1].Err, test.want)
+				if test.both {
+					wantError(t, got[0].Err, test.want)
+				} else if got[0].Value != 1 || got[0].Err != nil {
+					t.Errorf("got %+v; want the value that was given", got[0])
+				}
+				if err := s.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
+}
+
+// An invalidation during the call: who came before may have the old value, it is stored nowhere, and who comes later gets the new one.
+func TestGetManyRacesInvalidation(t *testing.T) {
+	inEachWay(t, func(t *testing.T, invalidate func(pod, context.Context, string) error) {
+		addr, w := servertest.StartRedis(t).Addr, &warehouse{}
+		read, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		w.block = func([]string) { once.Do(func() { close(read); <-release }) }
+		a, b := w.open(t, addr), w.open(t, addr)
+		heard(t, a, b)
+		var wg sync.WaitGroup
+		wg.Go(func() { a.GetMany(t.Context(), []string{"j", "k"}) })
+		<-read
+		v := w.write("k")
+		if err := invalidate(a, t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if got := a.GetMany(t.Context(), []string{"k", "j"}); got[0].Value != v || got[0].Err != nil {
+				t.Errorf("who came later got %+v; want version %d", got[0], v)
+			}
+		})
+		eventually(t, "it has joined", func() bool { return metric(t, a.cache, "tandem_coalesced_total", "pod") >= 1 })
+		close(release)
+		wg.Wait()
+		noneStale(t, "k", v, a)
+		heard(t, b, a)
+		noneStale(t, "k", v, a, b)
+	})
+}
+
+// A batch whose leases last longer than they live is renewed, and one that Close interrupts ends.
+func TestGetManyAndClose(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		p := newPod(t, addr, &source{})
+		loading := make(chan struct{})
+		s := newSpace(t, p.cache, tier.SpaceConfig[int]{
+			Name: "test:many", Strategy: tier.TTL(time.Minute),
+			LoadMany: func(ctx context.Context, _ *tier.Batch[int]) error {
+				close(loading)
+				<-ctx.Done()
+				return ctx.Err()
+			},
+		})
+		var got []tier.Result[int]
+		done := make(chan struct{})
+		go func() { defer close(done); got = s.GetMany(context.Background(), ids(0, 3)) }()
+		<-loading
+		if err := p.cache.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		for _, r := range got {
+			if !errors.Is(r.Err, tier.ErrClosed) {
+				t.Errorf("got %+v; want ErrClosed", r)
+			}
+		}
+	})
+}
+
+// A cycle through batches is an error of the identifier that closes it.
+func TestCycleThroughBatches(t *testing.T) {
+	p := newPod(t, "", &source{})
+	var s *tier.Space[int]
+	s = newSpace(t, p.cache, tier.SpaceConfig[int]{
+		Name: "test:many", Strategy: tier.CDC("feed"),
+		LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+			for _, id := range b.IDs() {
+				if id == "leaf" {
+					b.Set(id, 1)
+					continue
+				}
+				for _, r := range s.GetMany(b.For(ctx, id), []string{"leaf", "a"}) {
+					if r.Err != nil {
+						b.Fail(id, r.Err)
+					}
+				}
+			}
+			return nil
+		},
+	})
+	for _, r := range s.GetMany(t.Context(), []string{"a", "b"}) {
+		if !errors.Is(r.Err, tier.ErrCycle) {
+			t.Errorf("got %+v; want ErrCycle", r)
+		}
+	}
+}
