@@ -2,45 +2,67 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"strconv"
 	"time"
+
+	"github.com/tandem-cache/tandem/tier"
 )
 
-// read gets an entry and checks it against what was promised when the read began.
-func (p *pod) read(ctx context.Context, space, id string) {
+// read gets entries of one space, and checks them against what was promised when the read began.
+func (p *pod) read(ctx context.Context, space string, ids ...string) {
 	l, done := p.use()
 	defer done()
 	w := p.world
-	rows := rowsOf(space, id)
 	began := time.Now()
-	own := make([]int, len(rows))
 	w.mu.Lock()
-	for i, row := range rows {
-		own[i] = l.own[row]
-	}
+	own := maps.Clone(l.own)
 	w.mu.Unlock()
-	got, err := l.spaces[space].Get(ctx, id)
+	var results []tier.Result[[]int]
+	if len(ids) == 1 {
+		got, err := l.spaces[space].Get(ctx, ids[0])
+		results = append(results, tier.Result[[]int]{ID: ids[0], Value: got, Err: err})
+	} else {
+		results = l.spaces[space].GetMany(ctx, ids)
+	}
+	for _, r := range results {
+		p.check(ctx, space, r, began, own)
+	}
+}
+
+// check checks one result of a read. own is what the pod itself had invalidated when it began.
+func (p *pod) check(ctx context.Context, space string, r tier.Result[[]int], began time.Time, own map[int]int) {
+	w, got, err := p.world, r.Value, r.Err
+	rows := rowsOf(space, r.ID)
+	if space == rowSpace && errors.Is(err, tier.ErrNotFound) {
+		got, err = []int{gone}, nil
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return
 	case err != nil:
-		w.fail("promise 4: pod %d: get %s:%s: %v", p.number, space, id, err)
+		w.fail("promise 4: pod %d: get %s:%s: %v", p.number, space, r.ID, err)
 		return
 	case len(got) != len(rows):
-		w.fail("pod %d: get %s:%s: %v", p.number, space, id, got)
+		w.fail("pod %d: get %s:%s: %v", p.number, space, r.ID, got)
 		return
 	}
 	w.mu.Lock()
 	w.reads++
 	w.mu.Unlock()
-	w.note("pod %d read %s:%s = %v, began %s", p.number, space, id, got, w.at(began))
+	w.note("pod %d read %s:%s = %v, began %s", p.number, space, r.ID, got, w.at(began))
 	for i, row := range rows {
-		if want, why := w.promised(row, began); got[i] < want {
-			w.fail("%s: pod %d read %s:%s, began %s: row %d has version %d, not %d", why, p.number, space, id, w.at(began), row, got[i], want)
+		version := got[i]
+		if version == gone {
+			version = w.source.lastGone(row)
 		}
-		if got[i] < own[i] {
+		if want, why := w.promised(row, began); version < want {
+			w.fail("%s: pod %d read %s:%s, began %s: row %d has version %d, not %d", why, p.number, space, r.ID, w.at(began), row, got[i], want)
+		}
+		if version < own[row] {
 			w.fail("promise 2: pod %d read %s:%s, began %s: row %d has version %d; the pod itself had invalidated version %d", p.number,
-				space, id, w.at(began), row, got[i], own[i])
+				space, r.ID, w.at(began), row, got[i], own[row])
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (l *link) dial(context.Context, string, string) (net.Conn, error) {
 // go-redis does, takes another. At a pipe it cannot look: here it learns it when it writes, and tries again, with each that it has pooled.
 type socket struct{ net.Conn }
 
-const poolSize = 10
+const poolSize = 64 // enough for all that runs at once: who waits in go-redis for a connection does so on a timer from outside the bubble
 
 const greeting = "hello " // how go-redis begins on each connection
 

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,8 +20,14 @@ const (
 
 	rowSpace  = "sim:row"  // its entries depend on their key
 	listSpace = "sim:list" // on the tags of their rows
+	pageSpace = "sim:page" // made from a list and a row
 	feedName  = "rows"
+
+	gone = -1 // in the place of the version of a row that is not there
 )
+
+// isGone says whether a version of a row is its absence.
+func isGone(version int) bool { return version%5 == 4 }
 
 // A commit is one change of a row.
 type commit struct {
@@ -78,10 +86,12 @@ func (s *source) commit(row int) *commit {
 }
 
 // load reads rows at one instant, some time after it was called and before it returns.
-func (s *source) load(ctx context.Context, key string, rows []int) ([]int, error) {
-	rnd := s.dice.roll("load " + key)
+func (s *source) load(ctx context.Context, keys []string, rows []int) ([]int, error) {
+	rnd := s.dice.roll("load " + keys[0])
 	s.mu.Lock()
-	s.loads[key]++
+	for _, key := range keys {
+		s.loads[key]++
+	}
 	s.mu.Unlock()
 	if err := sleep(ctx, pause(rnd)); err != nil {
 		return nil, err
@@ -111,6 +121,19 @@ func (s *source) visibleLocked(row int, at time.Time) (version int) {
 		}
 	}
 	return version
+}
+
+// lastGone is the last version of a row that was its absence; below 0: none was.
+func (s *source) lastGone(row int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := gone
+	for _, c := range s.log {
+		if c.row == row && isGone(c.version) {
+			last = max(last, c.version)
+		}
+	}
+	return last
 }
 
 func pause(rnd *rand.Rand) time.Duration {
@@ -153,8 +176,11 @@ func (s *source) countLoads() map[string]int {
 // rowsOf are the rows that an entry is made from.
 func rowsOf(space, id string) []int {
 	n, _ := strconv.Atoi(id)
-	if space == rowSpace {
+	switch space {
+	case rowSpace:
 		return []int{n}
+	case pageSpace:
+		return append(rowsOf(listSpace, id), (n+listSize)%rowCount)
 	}
 	rows := make([]int, listSize)
 	for i := range rows {
@@ -169,16 +195,57 @@ func namesOf(row int) []string {
 	return []string{tier.Key(rowSpace, id), tier.Tag("row", id)}
 }
 
-// loader is what a pod's space loads with.
-func (p *pod) loader(space string) func(context.Context, string) ([]int, error) {
-	return func(ctx context.Context, id string) ([]int, error) {
-		rows := rowsOf(space, id)
-		p.world.note("pod %d loads %s:%s", p.number, space, id)
-		if space == listSpace {
-			for _, row := range rows {
-				tier.DependsOn(ctx, "row", strconv.Itoa(row))
-			}
-		}
-		return p.world.source.load(ctx, space+":"+id, rows)
+// loadRow loads a row, which may not be there.
+func (p *pod) loadRow(ctx context.Context, id string) ([]int, error) {
+	p.world.note("pod %d loads %s:%s", p.number, rowSpace, id)
+	got, err := p.world.source.load(ctx, []string{rowSpace + ":" + id}, rowsOf(rowSpace, id))
+	if err == nil && isGone(got[0]) {
+		return nil, tier.ErrNotFound
 	}
+	return got, err
+}
+
+// loadRows loads several.
+func (p *pod) loadRows(ctx context.Context, b *tier.Batch[[]int]) error {
+	p.world.note("pod %d loads %s:%s", p.number, rowSpace, b.IDs())
+	var keys []string
+	var rows []int
+	for _, id := range b.IDs() {
+		keys = append(keys, rowSpace+":"+id)
+		rows = append(rows, rowsOf(rowSpace, id)...)
+	}
+	got, err := p.world.source.load(ctx, keys, rows)
+	if err != nil {
+		return err
+	}
+	for i, id := range b.IDs() {
+		if !isGone(got[i]) {
+			b.Set(id, got[i:i+1])
+		}
+	}
+	return nil
+}
+
+// loadList loads a list. Lists show rows that are gone.
+func (p *pod) loadList(ctx context.Context, id string) ([]int, error) {
+	p.world.note("pod %d loads %s:%s", p.number, listSpace, id)
+	rows := rowsOf(listSpace, id)
+	for _, row := range rows {
+		tier.DependsOn(ctx, "row", strconv.Itoa(row))
+	}
+	return p.world.source.load(ctx, []string{listSpace + ":" + id}, rows)
+}
+
+// loadPage makes a page from a list and a row, through the cache.
+func (l *life) loadPage(ctx context.Context, id string) ([]int, error) {
+	list, err := l.spaces[listSpace].Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	rows := rowsOf(pageSpace, id)
+	row, err := l.spaces[rowSpace].Get(ctx, strconv.Itoa(rows[len(rows)-1]))
+	if errors.Is(err, tier.ErrNotFound) {
+		row, err = []int{gone}, nil
+	}
+	return slices.Concat(list, row), err
 }

@@ -85,10 +85,16 @@ func (w *world) followers(ctx, stormy context.Context) {
 
 func (p *pod) reader(ctx context.Context, rnd *rand.Rand) {
 	for sleep(ctx, below(60*time.Millisecond, rnd)) == nil {
-		if rnd.IntN(2) == 0 {
+		switch rnd.IntN(6) {
+		case 0, 1:
 			p.read(ctx, rowSpace, strconv.Itoa(rnd.IntN(rowCount)))
-		} else {
+		case 2:
+			first := rnd.IntN(rowCount - 2)
+			p.read(ctx, rowSpace, strconv.Itoa(first), strconv.Itoa(first+1), strconv.Itoa(first+2))
+		case 3, 4:
 			p.read(ctx, listSpace, strconv.Itoa(rnd.IntN(listCount)))
+		case 5:
+			p.read(ctx, pageSpace, strconv.Itoa(rnd.IntN(listCount)))
 		}
 	}
 }
@@ -103,6 +109,7 @@ func (w *world) readAll(ctx context.Context) {
 		}
 		for list := range listCount {
 			wg.Go(func() { p.read(ctx, listSpace, strconv.Itoa(list)) })
+			wg.Go(func() { p.read(ctx, pageSpace, strconv.Itoa(list)) })
 		}
 	}
 }
@@ -121,7 +128,7 @@ func (w *world) writer(ctx context.Context, rnd *rand.Rand) {
 		names := namesOf(c.row)
 		switch rnd.IntN(6) {
 		case 0:
-			names = []string{tier.SpaceName(rowSpace), tier.SpaceName(listSpace)}
+			names = []string{tier.SpaceName(rowSpace), tier.SpaceName(listSpace)} // and so the pages
 		case 1:
 			names[1] = tier.Entity("row")
 		}
@@ -172,7 +179,7 @@ func (w *world) breakNetwork(rnd *rand.Rand) {
 func (w *world) breakServer(ctx context.Context, rnd *rand.Rand) {
 	switch rnd.IntN(6) {
 	case 0, 1:
-		part := []string{"sim:row:", "sim:list:", "{names:", "{names:", "{tick}", ":head", ":journal", "{feed:"}[rnd.IntN(8)]
+		part := []string{"sim:row:", "sim:list:", "sim:page:", "{names:", "{names:", "{tick}", ":head", ":journal", "{feed:"}[rnd.IntN(9)]
 		w.note("fault: Redis evicts one of %s", part)
 		w.cluster.evict(rnd, part)
 	case 2:

@@ -83,18 +83,21 @@ func (p *pod) open() {
 	if err != nil {
 		panic(err)
 	}
-	spaces := make(map[string]*tier.Space[[]int])
-	for _, name := range []string{rowSpace, listSpace} {
-		spaces[name], err = tier.NewSpace(cache, tier.SpaceConfig[[]int]{
-			Name: name, Strategy: tier.CDC(feedName), Load: p.loader(name), LoadTimeout: loadTimeout,
-		})
+	l := &life{client: client, cache: cache, spaces: make(map[string]*tier.Space[[]int]), own: make(map[int]int)}
+	for name, cfg := range map[string]tier.SpaceConfig[[]int]{
+		rowSpace:  {Load: p.loadRow, LoadMany: p.loadRows},
+		listSpace: {Load: p.loadList},
+		pageSpace: {Load: l.loadPage},
+	} {
+		cfg.Name, cfg.Strategy, cfg.LoadTimeout = name, tier.CDC(feedName), loadTimeout
+		l.spaces[name], err = tier.NewSpace(cache, cfg)
 		if err != nil {
 			panic(err)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.life = &life{client: client, cache: cache, spaces: spaces, own: make(map[int]int)}
+	p.life = l
 }
 
 // use returns the pod's present life, which does not end before done is called.
