@@ -38,6 +38,7 @@ type pod struct {
 	history *history
 	items   *tier.Space[versionsValue]
 	shelves *tier.Space[versionsValue]
+	pages   *tier.Space[versionsValue] // made from a shelf and an item, through the cache
 
 	reads, errors, loads, writes atomic.Int64 // since the last report
 }
@@ -92,21 +93,57 @@ func servePod(ctx context.Context, cfg childConfig, h *history, out io.Writer) e
 func (p *pod) random(n int) *rand.Rand { return rand.New(rand.NewPCG(p.cfg.Seed, uint64(n))) }
 
 func (p *pod) makeSpaces() (err error) {
-	p.items, err = tier.NewSpace(p.cache, tier.SpaceConfig[versionsValue]{Name: itemSpace, Strategy: tier.CDC(feedName), Load: p.loadItem})
-	if err != nil {
-		return err
+	for _, space := range []struct {
+		of  **tier.Space[versionsValue]
+		cfg tier.SpaceConfig[versionsValue]
+	}{
+		{&p.items, tier.SpaceConfig[versionsValue]{Name: itemSpace, Load: p.loadItem, LoadMany: p.loadItems}},
+		{&p.shelves, tier.SpaceConfig[versionsValue]{Name: shelfSpace, Load: p.loadShelf}},
+		{&p.pages, tier.SpaceConfig[versionsValue]{Name: pageSpace, Load: p.loadPage}},
+	} {
+		space.cfg.Strategy = tier.CDC(feedName)
+		if *space.of, err = tier.NewSpace(p.cache, space.cfg); err != nil {
+			return err
+		}
 	}
-	p.shelves, err = tier.NewSpace(p.cache, tier.SpaceConfig[versionsValue]{Name: shelfSpace, Strategy: tier.CDC(feedName), Load: p.loadShelf})
-	return err
+	return nil
 }
 
 func (p *pod) loadItem(ctx context.Context, id string) (versionsValue, error) {
-	return p.load(ctx, "i"+id, `SELECT id, version FROM items WHERE id = $1`, id)
+	return p.load(ctx, []string{"i" + id}, `SELECT id, version FROM items WHERE id = $1`, id)
+}
+
+// loadItems loads several by one query.
+func (p *pod) loadItems(ctx context.Context, b *tier.Batch[versionsValue]) error {
+	keys := make([]string, len(b.IDs()))
+	for i, id := range b.IDs() {
+		keys[i] = "i" + id
+	}
+	v, err := p.load(ctx, keys, `SELECT id, version FROM items WHERE id = ANY ($1)`, b.IDs())
+	if err != nil {
+		return err
+	}
+	for i, row := range v.IDs {
+		b.Set(strconv.Itoa(row), versionsValue{IDs: []int{row}, Versions: v.Versions[i : i+1]})
+	}
+	return nil
+}
+
+// loadPage makes a page of a shelf and an item.
+func (p *pod) loadPage(ctx context.Context, id string) (page versionsValue, err error) {
+	for _, of := range []*tier.Space[versionsValue]{p.shelves, p.items} {
+		v, err := of.Get(ctx, id)
+		if err != nil {
+			return page, err
+		}
+		page.IDs, page.Versions = append(page.IDs, v.IDs...), append(page.Versions, v.Versions...)
+	}
+	return page, nil
 }
 
 // loadShelf makes a value of several rows: their tags are all that outdates it.
 func (p *pod) loadShelf(ctx context.Context, id string) (versionsValue, error) {
-	v, err := p.load(ctx, "s"+id, `SELECT id, version FROM items WHERE shelf = $1 ORDER BY id`, id)
+	v, err := p.load(ctx, []string{"s" + id}, `SELECT id, version FROM items WHERE shelf = $1 ORDER BY id`, id)
 	for _, row := range v.IDs {
 		tier.DependsOn(ctx, "item", strconv.Itoa(row))
 	}
@@ -114,15 +151,11 @@ func (p *pod) loadShelf(ctx context.Context, id string) (versionsValue, error) {
 }
 
 // load reads the source. Some loads go on after they have read: what they read may be outdated before they return.
-func (p *pod) load(ctx context.Context, key, query, id string) (v versionsValue, err error) {
+func (p *pod) load(ctx context.Context, keys []string, query string, arg any) (v versionsValue, err error) {
 	marked(ctx, fromSource)
 	p.loads.Add(1)
 	begin := now()
-	number, err := strconv.Atoi(id)
-	if err != nil {
-		return v, err
-	}
-	rows, err := p.db.Query(ctx, query, number)
+	rows, err := p.db.Query(ctx, query, arg)
 	if err != nil {
 		return v, err
 	}
@@ -135,7 +168,9 @@ func (p *pod) load(ctx context.Context, key, query, id string) (v versionsValue,
 	if rand.N(4) == 0 {
 		time.Sleep(rand.N(30 * time.Millisecond))
 	}
-	p.history.write(false, "L", int64(begin), int64(now()), key)
+	for _, key := range keys {
+		p.history.write(false, "L", int64(begin), int64(now()), key)
+	}
 	return v, err
 }
 
@@ -170,9 +205,15 @@ func (p *pod) read(ctx context.Context, random *rand.Rand) {
 	defer r.flush()
 	every(ctx, readEvery, func() {
 		for range readBurst {
-			if random.IntN(3) == 0 {
+			switch random.IntN(9) {
+			case 0, 1:
 				r.read(ctx, p.shelves, "s", 1+random.IntN(shelves))
-			} else {
+			case 2:
+				r.read(ctx, p.pages, "p", 1+random.IntN(shelves))
+			case 3:
+				first := 1 + random.IntN(shelfRows-3)
+				r.read(ctx, p.items, "i", first, first+1, first+2)
+			default:
 				r.read(ctx, p.items, "i", 1+random.IntN(shelfRows))
 			}
 		}
@@ -197,11 +238,15 @@ type reader struct {
 	spans map[string]*reads // by key
 }
 
-func (r *reader) read(ctx context.Context, space *tier.Space[versionsValue], kind string, id int) {
+func (r *reader) read(ctx context.Context, space *tier.Space[versionsValue], kind string, ids ...int) {
 	m := &mark{tier: fromMemory}
 	limited, cancel := context.WithTimeout(context.WithValue(ctx, markKey{}, m), callLimit)
 	defer cancel()
-	text := strconv.Itoa(id)
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.Itoa(id)
+	}
+	text := texts[0]
 	if kind == "i" && r.pod.cfg.sabotaged(sabotageHerd) && rand.N(200) == 0 {
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = r.pod.loadItem(ctx, text) })
@@ -209,14 +254,23 @@ func (r *reader) read(ctx context.Context, space *tier.Space[versionsValue], kin
 		wg.Wait()
 	}
 	begin := now()
+	if len(ids) > 1 {
+		for _, result := range space.GetMany(limited, texts) {
+			r.note(m, kind+result.ID, begin, result.Value, result.Err)
+		}
+		return
+	}
 	v, err := space.Get(limited, text)
+	r.note(m, kind+text, begin, v, err)
+}
+
+func (r *reader) note(m *mark, key string, begin instant, v versionsValue, err error) {
 	end := now()
 	r.pod.reads.Add(1)
 	if err != nil {
 		r.pod.errors.Add(1)
 		return
 	}
-	key := kind + text
 	s := r.spans[key]
 	got := v.versions()
 	if s != nil && s.tier == m.reached() && s.got.equal(got) && begin.sub(s.first) < spanLimit {

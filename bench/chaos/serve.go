@@ -41,6 +41,7 @@ const (
 	feedName     = "items"
 	itemSpace    = "chaos:item"
 	shelfSpace   = "chaos:shelf"
+	pageSpace    = "chaos:page"
 	maxStaleness = 2 * time.Second
 
 	// remoteTimeout is longer than the default: on a machine that runs the whole fleet, that would measure the machine.
