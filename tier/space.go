@@ -43,7 +43,8 @@ type SpaceConfig[V any] struct {
 	// MaxLoads. An error that it returns is that of all identifiers which it has neither set nor failed. nil: GetMany loads each by itself.
 	LoadMany func(ctx context.Context, b *Batch[V]) error
 
-	// LoadTimeout bounds a load, and before it the wait for a place behind MaxLoads and for another pod's load. Zero: DefaultLoadTimeout.
+	// LoadTimeout bounds a load, and before it the wait for a place behind MaxLoads and for another pod's load. The reads inside a load
+	// count towards it, and each may wait for half its own LoadTimeout and then load. Zero: DefaultLoadTimeout.
 	LoadTimeout time.Duration
 
 	// NegativeTTL is how long it is remembered that the source has no value, and never longer than the strategy's TTL. What would outdate

@@ -34,9 +34,24 @@ var guardMutations = []mutation{
 	{
 		name: "guard-two-appliers", rule: "one invalidation is applied at a time",
 		file: guardFile,
-		old:  "func (g *Guard) Apply(names []string, tick uint64) {\n\tg.applying.Lock()\n\tdefer g.applying.Unlock()\n",
-		new:  "func (g *Guard) Apply(names []string, tick uint64) {\n",
-		pkg:  "local", run: "^TestAppliedMeansDead$", count: 10,
+		old: `	g.applying.Lock()
+	defer g.applying.Unlock()
+	g.hashes = g.hashes[:0]
+	for _, name := range names {
+		g.hashes = append(g.hashes, xxhash.Sum64String(name))
+	}
+	n := g.number.Load() + 1
+`,
+		new: `	g.hashes = g.hashes[:0]
+	for _, name := range names {
+		g.hashes = append(g.hashes, xxhash.Sum64String(name))
+	}
+	n := g.number.Load() + 1
+	for range 3000 { // a pause, so that two do meet
+		g.Hear(0)
+	}
+`,
+		pkg: "local", run: "^TestAppliedMeansDead$", count: 10,
 	},
 	{
 		name: "guard-number-read-late", rule: "a check reads the number before the stripes",

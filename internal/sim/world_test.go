@@ -87,9 +87,9 @@ func (p *pod) open() {
 	for name, cfg := range map[string]tier.SpaceConfig[[]int]{
 		rowSpace:  {Load: p.loadRow, LoadMany: p.loadRows},
 		listSpace: {Load: p.loadList},
-		pageSpace: {Load: l.loadPage},
+		pageSpace: {Load: l.loadPage, LoadTimeout: 4 * loadTimeout}, // for two reads, each of which may wait and then load
 	} {
-		cfg.Name, cfg.Strategy, cfg.LoadTimeout = name, tier.CDC(feedName), loadTimeout
+		cfg.Name, cfg.Strategy, cfg.LoadTimeout = name, tier.CDC(feedName), max(cfg.LoadTimeout, loadTimeout)
 		l.spaces[name], err = tier.NewSpace(cache, cfg)
 		if err != nil {
 			panic(err)
