@@ -8,3 +8,6 @@ func BucketOf(name string) int { return bucketOf(name) }
 
 // BucketEndLua is the last step of making a bucket.
 var BucketEndLua = bucketEndLua
+
+// SetIndexCapacity bounds the entries of an index.
+func (s *Store) SetIndexCapacity(entries int) { s.indexCapacity = entries }

@@ -32,6 +32,12 @@ var (
 	checkpointLua string
 	//go:embed lua/advance.lua
 	advanceLua string
+	//go:embed lua/index_add.lua
+	indexAddLua string
+	//go:embed lua/index_take.lua
+	indexTakeLua string
+	//go:embed lua/index_drop.lua
+	indexDropLua string
 
 	tickScript        = redis.NewScript(runID + tickLua)
 	touchScript       = redis.NewScript(touchLua)
@@ -43,6 +49,9 @@ var (
 	releaseScript     = redis.NewScript(releaseLua)
 	checkpointScript  = redis.NewScript(runID + checkpointLua)
 	advanceScript     = redis.NewScript(runID + advanceLua)
+	indexAddScript    = redis.NewScript(indexAddLua)
+	indexTakeScript   = redis.NewScript(indexTakeLua)
+	indexDropScript   = redis.NewScript(indexDropLua)
 )
 
 // pipelined runs a pipeline of scripts called by their digest. Where a server does not know one (it was restarted), all are
