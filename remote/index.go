@@ -31,27 +31,39 @@ func (s *Store) indexKey(tag string) string {
 	return s.prefix + "{tag:" + strings.TrimPrefix(tag, "t:") + "}"
 }
 
-// Index notes that the entry at key stands on tags. life is the entry's, 0 for ever: an index lives as long as the longest of its entries.
-// It is called after the entry was stored.
-func (s *Store) Index(ctx context.Context, key string, tags []Name, life time.Duration) error {
-	ms := life.Milliseconds()
-	if life > 0 {
-		ms = max(ms, 1)
-	}
+// A Dependent is an entry and the tags that it stands on.
+type Dependent struct {
+	Key  string
+	Tags []Name
+	Life time.Duration // 0 for ever: an index lives as long as the longest of its entries
+}
+
+// Index notes entries in the indexes of their tags. It is called after they were stored.
+func (s *Store) Index(ctx context.Context, entries []Dependent) error {
 	err := s.pipelined(ctx, []*redis.Script{indexAddScript}, func(p redis.Pipeliner) {
-		for call := range slices.Chunk(tags, min(s.keysPerCall(), indexCall)) {
-			indexes, args := make([]string, len(call)), []any{key, ms, s.indexCapacity}
-			for i, tag := range call {
-				indexes[i] = s.indexKey(tag.Text)
-				args = append(args, tag.Tick)
-			}
-			indexAddScript.EvalSha(ctx, p, indexes, args...)
+		for _, e := range entries {
+			s.indexOne(ctx, p, e)
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("remote: index %q: %w", key, err)
+		return fmt.Errorf("remote: index %d entries, the first %q: %w", len(entries), entries[0].Key, err)
 	}
 	return nil
+}
+
+func (s *Store) indexOne(ctx context.Context, p redis.Pipeliner, e Dependent) {
+	ms := e.Life.Milliseconds()
+	if e.Life > 0 {
+		ms = max(ms, 1)
+	}
+	for call := range slices.Chunk(e.Tags, min(s.keysPerCall(), indexCall)) {
+		indexes, args := make([]string, len(call)), []any{e.Key, ms, s.indexCapacity}
+		for i, tag := range call {
+			indexes[i] = s.indexKey(tag.Text)
+			args = append(args, tag.Tick)
+		}
+		indexAddScript.EvalSha(ctx, p, indexes, args...)
+	}
 }
 
 // Indexed returns those of tags that have an index. Most invalidated objects have none: it asks for many at once, and where the answer is

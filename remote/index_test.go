@@ -35,7 +35,7 @@ func dependents(t *testing.T, s *remote.Store, tag string) []string {
 
 func index(t *testing.T, s *remote.Store, key string, life time.Duration, tags ...remote.Name) {
 	t.Helper()
-	if err := s.Index(t.Context(), key, tags, life); err != nil {
+	if err := s.Index(t.Context(), []remote.Dependent{{Key: key, Tags: tags, Life: life}}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -132,7 +132,8 @@ type Cache struct {
 	bus     *bus.Bus      // nil: L1 alone
 	breaker breaker
 	waiters waiters
-	mender  *mender // nil: L1 alone
+	mender  *mender  // nil: L1 alone
+	sweeper *sweeper // nil: L1 alone
 	synced  chan struct{}
 	syncing sync.Once // closes synced
 
@@ -177,7 +178,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 		return c, nil
 	}
 	c.remote = remote.New(cfg.Redis, cfg.Name)
-	c.mender = newMender(c)
+	c.mender, c.sweeper = newMender(c), newSweeper(c)
 	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
 	c.awaitSync(ctx)
 	return c, nil
@@ -215,6 +216,7 @@ func (c *Cache) shutdown() {
 	if c.bus != nil {
 		_ = c.bus.Close(context.Background()) // ends soon: its calls are bounded
 		c.mender.close()
+		c.sweeper.close()
 	}
 	c.keeper.close()
 	c.store.Close()

@@ -94,7 +94,11 @@ func (c *Cache) invalidateRemote(ctx context.Context, origin string, names []str
 	}
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
-	return c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
+	err = c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
+	if err == nil {
+		c.sweeper.offer(names, tick)
+	}
+	return err
 }
 
 func (c *Cache) takeTick(ctx context.Context) (uint64, error) {

@@ -130,7 +130,11 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 	}
 	var woken []string
 	var back []remote.Fill
+	var stored []remote.Dependent
 	for i, filled := range c.remoteFill(ctx, fills) {
+		if filled.Stored {
+			stored = append(stored, dependentOf(fills[i], gots[i].lease.env))
+		}
 		if fills[i].Value != nil && !filled.Stored {
 			gots[i].lease.space.stats.refuse(reasonLease)
 		}
@@ -146,11 +150,17 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 			woken = append(woken, back[i].Key)
 		}
 	}
-	if len(woken) > 0 {
-		ctx, cancel := c.remoteContext(ctx)
-		defer cancel()
-		_ = c.bus.Notify(ctx, bus.Message{Kind: bus.Filled, Names: woken}) // they also poll
+	c.notifyFilled(ctx, woken)
+	c.index(ctx, stored)
+}
+
+func (c *Cache) notifyFilled(ctx context.Context, keys []string) {
+	if len(keys) == 0 {
+		return
 	}
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	_ = c.bus.Notify(ctx, bus.Message{Kind: bus.Filled, Names: keys}) // they also poll
 }
 
 // fillOf is what becomes of a lease.

@@ -116,10 +116,12 @@ const (
 	opRelease
 	opJudge
 	opInvalidate
+	opIndex
+	opSweep
 	opCount
 )
 
-var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate"}
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "index", "sweep"}
 
 // cacheStats counts what belongs to no space.
 type cacheStats struct {
