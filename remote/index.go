@@ -68,10 +68,10 @@ func (s *Store) indexOne(ctx context.Context, p redis.Pipeliner, e Dependent) {
 
 // Indexed returns those of tags that have an index. Most invalidated objects have none: it asks for many at once, and where the answer is
 // not "none of them" for fewer.
-func (s *Store) Indexed(ctx context.Context, tags []string) ([]string, error) {
+func (s *Store) Indexed(ctx context.Context, tags []Name) ([]Name, error) {
 	const fewer = 32 // 512, 16, 1 at once
 	for size := s.keysPerCall(); len(tags) > 0; size = max(1, size/fewer) {
-		var asked [][]string
+		var asked [][]Name
 		var cmds []*redis.IntCmd
 		err := s.exec(ctx, func(p redis.Pipeliner) {
 			for group := range slices.Chunk(tags, size) {
@@ -82,7 +82,7 @@ func (s *Store) Indexed(ctx context.Context, tags []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("remote: look for indexes of %d tags: %w", len(tags), err)
 		}
-		var some []string
+		var some []Name
 		for i, cmd := range cmds {
 			if cmd.Val() > 0 {
 				some = append(some, asked[i]...)
@@ -95,10 +95,10 @@ func (s *Store) Indexed(ctx context.Context, tags []string) ([]string, error) {
 	return tags, nil
 }
 
-func (s *Store) indexKeys(tags []string) []string {
+func (s *Store) indexKeys(tags []Name) []string {
 	keys := make([]string, len(tags))
 	for i, tag := range tags {
-		keys[i] = s.indexKey(tag)
+		keys[i] = s.indexKey(tag.Text)
 	}
 	return keys
 }

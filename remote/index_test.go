@@ -106,9 +106,9 @@ func TestIndexNamesDependents(t *testing.T) {
 
 func TestIndexedFindsThoseWithAnIndex(t *testing.T) {
 	onEach(t, func(t *testing.T, _ *redis.Client, s *remote.Store) {
-		var tags, want []string
+		var tags, want []remote.Name
 		for i := range 1100 {
-			tags = append(tags, fmt.Sprintf("t:many:%d", i))
+			tags = append(tags, remote.Name{Text: fmt.Sprintf("t:many:%d", i), Tick: base})
 		}
 		look := func() {
 			t.Helper()
@@ -117,13 +117,13 @@ func TestIndexedFindsThoseWithAnIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("got %q; want %q", got, want)
+				t.Errorf("got %v; want %v", got, want)
 			}
 		}
 		look()
 		for _, i := range []int{3, 4, 700, 1099} {
 			want = append(want, tags[i])
-			index(t, s, "a:b:c", 0, remote.Name{Text: tags[i], Tick: base})
+			index(t, s, "a:b:c", 0, tags[i])
 		}
 		look()
 	})
@@ -352,26 +352,24 @@ func TestIndexInACluster(t *testing.T) {
 		}
 	}
 	s := remote.New(client, "shop")
-	tags := make([]string, 50)
-	invalidated := make([]remote.Name, len(tags))
+	tags := make([]remote.Name, 50)
 	for i := range tags {
-		tags[i] = fmt.Sprintf("t:product:%d", i)
-		invalidated[i] = remote.Name{Text: tags[i], Tick: base + 1}
+		tags[i] = remote.Name{Text: fmt.Sprintf("t:product:%d", i), Tick: base + 1}
 	}
 	for i := range 100 {
-		key, names := fmt.Sprintf("a:b:%d", i), []remote.Name{{Text: tags[i%40], Tick: base}, {Text: tags[(i+1)%40], Tick: base}}
+		key, names := fmt.Sprintf("a:b:%d", i), []remote.Name{{Text: tags[i%40].Text, Tick: base}, {Text: tags[(i+1)%40].Text, Tick: base}}
 		if err := client.Set(t.Context(), "shop:"+key, valueAt(t, base, "v", names...), 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		index(t, s, key, 0, names...)
 	}
 	if got, err := s.Indexed(t.Context(), tags); err != nil || !slices.Equal(got, tags[:40]) {
-		t.Errorf("with an index: %q, %v; want the first 40", got, err)
+		t.Errorf("with an index: %v, %v; want the first 40", got, err)
 	}
-	if _, n, err := s.Sweep(t.Context(), invalidated, 100); n != 100 || err != nil {
+	if _, n, err := s.Sweep(t.Context(), tags, 100); n != 100 || err != nil {
 		t.Errorf("deleted %d, %v; want 100", n, err)
 	}
-	if got := dependents(t, s, tags[0]); len(got) != 0 {
+	if got := dependents(t, s, tags[0].Text); len(got) != 0 {
 		t.Errorf("%q are left", got)
 	}
 }

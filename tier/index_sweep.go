@@ -14,8 +14,8 @@ const (
 	sweepQueue = 256     // invalidations not looked at yet
 	sweepLook  = 4096    // tags looked at in one go, and at most those of one invalidation more
 	sweepTags  = 1 << 14 // tags whose dependents are being deleted
-	sweepTurn  = 64      // tags in one step
-	sweepStep  = 256     // dependents in one step; Redis is busy for about 1 ms
+	sweepTurn  = 16      // tags in one step
+	sweepStep  = 64      // dependents in one step; Redis is busy for about 0.3 ms
 )
 
 // A sweeper deletes from L2 what invalidated tags outdate. An invalidation does not wait for it, however many dependents there are: they are
@@ -28,7 +28,7 @@ const (
 // are evicted. So does what is queued when the cache is closed.
 type sweeper struct {
 	cache *Cache
-	jobs  chan sweepJob // full: the job is dropped
+	jobs  chan []remote.Name // the tags of an acknowledged invalidation; full: they are dropped
 	stop  context.CancelFunc
 	done  chan struct{}
 
@@ -40,25 +40,19 @@ type sweeper struct {
 	dropped atomic.Uint64 // tags not swept, or not to the end
 }
 
-// A sweepJob is an acknowledged invalidation.
-type sweepJob struct {
-	tags []string
-	tick uint64
-}
-
 func newSweeper(c *Cache) *sweeper {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &sweeper{cache: c, jobs: make(chan sweepJob, sweepQueue), stop: stop, done: make(chan struct{}), pending: make(map[string]uint64)}
+	s := &sweeper{cache: c, jobs: make(chan []remote.Name, sweepQueue), stop: stop, done: make(chan struct{}), pending: make(map[string]uint64)}
 	go s.run(ctx)
 	return s
 }
 
 // offer asks for the dependents of the tags among names, which were invalidated at tick. It does not wait, and keeps no part of names.
 func (s *sweeper) offer(names []string, tick uint64) {
-	tags := make([]string, 0, len(names))
+	tags := make([]remote.Name, 0, len(names))
 	for _, name := range names {
 		if strings.HasPrefix(name, tagName) {
-			tags = append(tags, name)
+			tags = append(tags, remote.Name{Text: name, Tick: tick})
 		}
 	}
 	if len(tags) == 0 {
@@ -66,7 +60,7 @@ func (s *sweeper) offer(names []string, tick uint64) {
 	}
 	s.queued.Add(int64(len(tags)))
 	select {
-	case s.jobs <- sweepJob{tags, tick}:
+	case s.jobs <- tags:
 	default:
 		s.drop(len(tags))
 	}
@@ -83,20 +77,23 @@ func (s *sweeper) close() {
 	<-s.done
 }
 
-// run looks at new jobs before each step: most are of objects that nothing depends on, and must not pile up behind one with a million.
+// run looks at what is new before each step: most are objects that nothing depends on, and must not pile up behind one with a million.
 func (s *sweeper) run(ctx context.Context) {
 	defer close(s.done)
 	for {
-		var job sweepJob
+		var tags []remote.Name
 		if len(s.pending) == 0 {
 			select {
 			case <-ctx.Done():
 				return
-			case job = <-s.jobs:
+			case tags = <-s.jobs:
 			}
 		}
+		for len(tags) < sweepLook && len(s.jobs) > 0 {
+			tags = append(tags, <-s.jobs...) // nobody else reads them
+		}
 		began := time.Now()
-		s.look(ctx, s.gather(job))
+		s.look(ctx, tags)
 		s.step(ctx)
 		select {
 		case <-ctx.Done():
@@ -106,35 +103,23 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// gather returns the tags of job and of what else is queued, each with its highest tick.
-func (s *sweeper) gather(job sweepJob) map[string]uint64 {
-	ticks := make(map[string]uint64, len(job.tags))
-	for named := 0; ; {
-		for _, tag := range job.tags {
-			ticks[tag] = max(ticks[tag], job.tick)
-		}
-		named += len(job.tags)
-		if named >= sweepLook || len(s.jobs) == 0 {
-			s.queued.Add(int64(len(ticks) - named)) // those named twice
-			return ticks
-		}
-		job = <-s.jobs // nobody else reads it
-	}
-}
-
-// look finds out which tags have an index: those are swept.
-func (s *sweeper) look(ctx context.Context, ticks map[string]uint64) {
-	if len(ticks) == 0 {
+// look finds out which tags have an index: those are pending.
+func (s *sweeper) look(ctx context.Context, tags []remote.Name) {
+	if len(tags) == 0 {
 		return
 	}
-	tags, err := s.indexed(ctx, ticks)
+	ctx, cancel := s.cache.remoteContext(ctx)
+	defer cancel()
+	began := time.Now()
+	indexed, err := s.cache.remote.Indexed(ctx, tags)
+	s.cache.stats.remoteCall(opSweep, began, err)
 	if err != nil {
-		s.drop(len(ticks))
+		s.drop(len(tags))
 		return
 	}
-	s.queued.Add(int64(len(tags) - len(ticks)))
-	for _, tag := range tags {
-		tick, again := s.pending[tag]
+	s.queued.Add(int64(len(indexed) - len(tags)))
+	for _, tag := range indexed {
+		tick, again := s.pending[tag.Text]
 		switch {
 		case again:
 			s.queued.Add(-1)
@@ -142,24 +127,10 @@ func (s *sweeper) look(ctx context.Context, ticks map[string]uint64) {
 			s.drop(1)
 			continue
 		default:
-			s.turns = append(s.turns, tag)
+			s.turns = append(s.turns, tag.Text)
 		}
-		s.pending[tag] = max(tick, ticks[tag])
+		s.pending[tag.Text] = max(tick, tag.Tick)
 	}
-}
-
-func (s *sweeper) indexed(ctx context.Context, ticks map[string]uint64) ([]string, error) {
-	tags := make([]string, 0, len(ticks))
-	for tag := range ticks {
-		tags = append(tags, tag)
-	}
-	slices.Sort(tags)
-	ctx, cancel := s.cache.remoteContext(ctx)
-	defer cancel()
-	began := time.Now()
-	tags, err := s.cache.remote.Indexed(ctx, tags)
-	s.cache.stats.remoteCall(opSweep, began, err)
-	return tags, err
 }
 
 // step deletes some dependents of some tags, those that have waited longest.
