@@ -116,5 +116,5 @@ func decodeAccount(id string, raw []byte) (a account, aid int, err error) {
 	if err != nil {
 		return a, 0, err
 	}
-	return a, aid, remote.DecodeValue(env.Payload, &a)
+	return a, aid, remote.MsgPack{}.Decode(env.Payload, &a)
 }

@@ -20,7 +20,7 @@ import (
 func populate(tb testing.TB, client *redis.Client, id string, tick uint64, count int) {
 	tb.Helper()
 	names := []remote.Name{{Text: tier.Tag("row", id), Tick: tick}, {Text: tier.Entity("row"), Tick: tick}}
-	value, err := (&remote.Envelope{Tick: tick, Codec: remote.CodecName, Names: names, Payload: []byte{0}}).AppendTo(nil)
+	value, err := (&remote.Envelope{Tick: tick, Codec: remote.MsgPack{}.Name(), Names: names, Payload: []byte{0}}).AppendTo(nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 	env, err := remote.Decode(raw)
 	switch {
-	case err != nil || env.Codec != remote.CodecName && env.Codec != absentCodec || env.KeyID != 0 || env.Tick > remote.LatestTick():
+	case err != nil || env.Codec != (remote.MsgPack{}).Name() && env.Codec != absentCodec || env.KeyID != 0 || env.Tick > remote.LatestTick():
 		return nil, reasonUnreadable
 	case env.Schema != sp.schema:
 		return nil, reasonSchema

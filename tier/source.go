@@ -68,7 +68,7 @@ func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remot
 	}
 	e.Expires = min(e.Expires, r.expires)
 	env := &remote.Envelope{
-		Schema: sp.schema, Codec: remote.CodecName,
+		Schema: sp.schema, Codec: remote.MsgPack{}.Name(),
 		Written: began.wall.Add(e.Read - began.at), LoadTime: r.took, Tick: began.tick, Names: r.names,
 	}
 	if e.Expires != local.NoExpiry {
@@ -126,5 +126,5 @@ func encode(value any) (payload []byte, err error) {
 			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
 		}
 	}()
-	return remote.EncodeValue(value)
+	return remote.MsgPack{}.Encode(value)
 }

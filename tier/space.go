@@ -101,7 +101,7 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 		loadMany: eraseMany(cfg.LoadMany), loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
 		decode: func(payload []byte) (any, error) {
 			var v V
-			err := remote.DecodeValue(payload, &v)
+			err := remote.MsgPack{}.Decode(payload, &v)
 			return v, err
 		},
 	}

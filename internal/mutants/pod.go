@@ -87,7 +87,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-codec-ignored", rule: "a value of another codec is a miss",
-		file: "tier/l2.go", old: ` || env.Codec != remote.CodecName`, new: ``,
+		file: "tier/l2.go", old: ` || env.Codec != (remote.MsgPack{}).Name()`, new: ``,
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
 	},
 	{
