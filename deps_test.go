@@ -24,7 +24,7 @@ const module = "github.com/tandem-cache/tandem"
 var allowed = map[string][]string{
 	"bus":    {redisClient, msgpack},
 	"local":  {"github.com/dgraph-io/ristretto/v2", xxhash},
-	"remote": {redisClient, msgpack, xxhash},
+	"remote": {redisClient, msgpack, xxhash, "github.com/klauspost/compress"},
 	"tier": {
 		"local", "remote", "bus",
 		redisClient,

@@ -72,7 +72,9 @@ func (s *Store) Unfenced(ctx context.Context) (bool, error) {
 	return replicated && !strings.Contains(info, "min_slaves_good_slaves:"), nil // a line that is there if it is set
 }
 
-func (s *Store) entryKey(key string) string { return s.prefix + key }
+// EntryKey is the Redis key at which the entry of key lies.
+func (s *Store) EntryKey(key string) string { return s.prefix + key }
+
 func (s *Store) tickKey() string            { return s.prefix + "{tick}" }
 func (s *Store) feedKey(feed string) string { return s.prefix + "{feed:" + feed + "}" }
 func (s *Store) bucketKey(b int) string     { return fmt.Sprintf("%s{names:%02x}", s.prefix, b) }

@@ -12,6 +12,8 @@
 //   - A fill stores only over the marker of its own load: an invalidation, an expiry or another holder refuse it.
 //   - A bucket of the table that was evicted or flushed outdates what asks it; it never answers "nothing happened".
 //   - An envelope that cannot be read is an error value, never a panic and never a wrong value.
+//   - A payload that was encrypted opens only at its own key and with its own ticks, expiry and tags; see [Keyring].
+//   - Decompressing takes no more memory than the limit given, whatever a payload claims.
 //   - Every call follows its context, and takes no longer than the timeout given to [Bound].
 //   - All methods may be called from any goroutine.
 //
@@ -19,5 +21,5 @@
 //
 // For a cache named storefront: entries are strings at storefront:<key>; the counter is the hash storefront:{tick}; the table
 // is the sorted sets storefront:{names:00} to storefront:{names:1f}; a checkpoint is the hash storefront:{feed:<feed>}.
-// The layout of a value is at [Envelope], of a marker at [Store.Acquire], of a bucket at [Store.Touch].
+// The layout of a value is at [Envelope] (its payload: what a [Codec] gave, then [Envelope.Compress], then [Keyring.Seal]), of a marker at [Store.Acquire], of a bucket at [Store.Touch].
 package remote

@@ -23,7 +23,7 @@ func (s *Store) GetMany(ctx context.Context, keys []string) []Stored {
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.StringCmd, len(keys))
 	for i, key := range keys {
-		cmds[i] = pipe.Get(ctx, s.entryKey(key))
+		cmds[i] = pipe.Get(ctx, s.EntryKey(key))
 	}
 	_, _ = pipe.Exec(ctx) // its error is one of the commands'
 	stored := make([]Stored, len(keys))
@@ -50,7 +50,7 @@ func storedOf(cmd *redis.StringCmd, key string) Stored {
 
 // Get returns what is stored for key.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	stored := storedOf(s.client.Get(ctx, s.entryKey(key)), key)
+	stored := storedOf(s.client.Get(ctx, s.EntryKey(key)), key)
 	return stored.Raw, stored.Err
 }
 
@@ -81,7 +81,7 @@ func (s *Store) keysPerCall() int {
 func (s *Store) entryKeys(keys []string) []string {
 	entries := make([]string, len(keys))
 	for i, key := range keys {
-		entries[i] = s.entryKey(key)
+		entries[i] = s.EntryKey(key)
 	}
 	return entries
 }

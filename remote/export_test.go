@@ -11,3 +11,8 @@ var BucketEndLua = bucketEndLua
 
 // SetIndexCapacity bounds the entries of an index.
 func (s *Store) SetIndexCapacity(entries int) { s.indexCapacity = entries }
+
+// SealWith is Seal with a nonce of the test's.
+func (k *Keyring) SealWith(e *Envelope, entryKey string, nonce [12]byte) error {
+	return k.seal(e, entryKey, nonce)
+}

@@ -57,7 +57,7 @@ func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []L
 	_ = s.pipelined(ctx, []*redis.Script{acquireScript}, func(p redis.Pipeliner) { // its error is one of the commands'
 		tick = p.HGet(ctx, s.tickKey(), "last")
 		for i, ask := range asks {
-			cmds[i] = acquireScript.EvalSha(ctx, p, []string{s.entryKey(ask.Key)}, ask.Token[:], life.Milliseconds(), head(ask.Dead))
+			cmds[i] = acquireScript.EvalSha(ctx, p, []string{s.EntryKey(ask.Key)}, ask.Token[:], life.Milliseconds(), head(ask.Dead))
 		}
 	})
 	leases := make([]Lease, len(asks))
@@ -125,7 +125,7 @@ func (s *Store) Fill(ctx context.Context, fills []Fill) []Filled {
 	cmds := make([]*redis.Cmd, len(fills))
 	_ = s.pipelined(ctx, []*redis.Script{fillScript, releaseScript}, func(p redis.Pipeliner) { // its error is one of the commands'
 		for i, f := range fills {
-			key := []string{s.entryKey(f.Key)}
+			key := []string{s.EntryKey(f.Key)}
 			if f.Value == nil {
 				cmds[i] = releaseScript.EvalSha(ctx, p, key, f.Token[:])
 				continue
@@ -165,7 +165,7 @@ func (s *Store) Renew(ctx context.Context, life time.Duration, held []Hold) ([]b
 	cmds := make([]*redis.Cmd, len(held))
 	err := s.pipelined(ctx, []*redis.Script{renewScript}, func(p redis.Pipeliner) {
 		for i, h := range held {
-			cmds[i] = renewScript.EvalSha(ctx, p, []string{s.entryKey(h.Key)}, h.Token[:], life.Milliseconds())
+			cmds[i] = renewScript.EvalSha(ctx, p, []string{s.EntryKey(h.Key)}, h.Token[:], life.Milliseconds())
 		}
 	})
 	still := make([]bool, len(held))

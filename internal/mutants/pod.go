@@ -97,7 +97,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-version-ignored", rule: "an envelope of another version is unreadable",
-		file: "remote/envelope.go", old: `b[1] != formatVersion || b[18] != 0`, new: `b[18] != 0`,
+		file: "remote/envelope.go", old: `b[1] != formatVersion || b[18]`, new: `b[18]`,
 		pkg: "remote", run: "^TestUnreadableEnvelopes$",
 	},
 	{
