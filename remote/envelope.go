@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -58,7 +59,7 @@ const flagCompressed = 1
 
 // AppendTo appends the envelope's bytes to b. It fails when a field does not fit.
 func (e *Envelope) AppendTo(b []byte) ([]byte, error) {
-	b, err := e.appendHead(b, len(e.Payload))
+	b, err := e.appendHead(slices.Grow(b, e.headGuess()+len(e.Payload)), len(e.Payload))
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +99,9 @@ func (e *Envelope) appendHead(b []byte, payload int) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// headGuess is about how long the head is.
+func (e *Envelope) headGuess() int { return fixedLen + 48*len(e.Names) }
 
 func (e *Envelope) flags() byte {
 	if e.Compressed {

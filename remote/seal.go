@@ -154,7 +154,7 @@ func (k *Keyring) Open(e *Envelope, entryKey string) error {
 // bound is what a payload of a length, nonce included, is bound to: the length of the Redis key, in four bytes, the Redis key, and the
 // envelope up to the payload.
 func (e *Envelope) bound(entryKey string, payload int) ([]byte, error) {
-	b := make([]byte, 0, 4+len(entryKey)+fixedLen+64*len(e.Names))
+	b := make([]byte, 0, 4+len(entryKey)+e.headGuess())
 	b = binary.BigEndian.AppendUint32(b, uint32(len(entryKey)))
 	return e.appendHead(append(b, entryKey...), payload)
 }

@@ -69,6 +69,15 @@ type Config struct {
 	// Zero: DefaultFallbackTTL.
 	FallbackTTL time.Duration
 
+	// Keys encrypt the values in L2, with their number, so that a key can be exchanged while pods run: see [remote.Keyring]. Give every pod
+	// the same. A value that is not encrypted, or does not open, is a miss. nil: values are not encrypted, and encrypted ones are misses.
+	// Identifiers, tags and what the bus carries are never encrypted; L1 holds decoded values.
+	Keys *remote.Keyring
+
+	// DetectMutation is for tests: each read compares the value with what was stored, and panics with its key when a caller has changed it.
+	// It sees what the space's codec writes, costs each read some encodings, and keeps each value's bytes in L1 besides, uncounted.
+	DetectMutation bool
+
 	// Logger hears what no caller can see: lost subscriptions, refused fills. nil: slog.Default().
 	Logger *slog.Logger
 }

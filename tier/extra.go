@@ -3,30 +3,53 @@ package tier
 import (
 	"strings"
 
+	"github.com/tandem-cache/tandem/local"
 	"github.com/tandem-cache/tandem/remote"
 )
 
-// extra is what few entries have: an Entry's Extra.
+// extra is what few entries carry besides: the Extra of a local.Entry.
 type extra struct {
-	feeds []*feedState // those of other spaces that the entry was made from; see space.current
+	feeds    []*feedState // those of other spaces that the entry was made from; see space.current
+	original []byte       // the payload that the value came from, or went to; only with Config.DetectMutation
 }
 
-// extraOf returns what an entry has, or nil.
-func extraOf(v any) *extra {
-	x, _ := v.(*extra)
+// extraOf returns e's extra, or nil.
+func extraOf(e *local.Entry) *extra {
+	x, _ := e.Extra.(*extra)
 	return x
 }
 
-// extraFor is what an entry that stands on names has; nil for nothing.
-func (sp *space) extraFor(names []remote.Name) any {
-	var feeds []*feedState
+// addExtra returns e's extra, new if there is none. Nobody else has e yet.
+func addExtra(e *local.Entry) *extra {
+	x := extraOf(e)
+	if x == nil {
+		x = new(extra)
+		e.Extra = x
+	}
+	return x
+}
+
+// otherFeeds may be asked of nil.
+func (x *extra) otherFeeds() []*feedState {
+	if x == nil {
+		return nil
+	}
+	return x.feeds
+}
+
+// otherFeeds are the feeds, besides the space's own, that cover an entry which stands on names.
+func (sp *space) otherFeeds(names []remote.Name) (feeds []*feedState) {
 	for _, n := range names {
 		if feed, ok := strings.CutPrefix(n.Text, feedName); ok && feed != sp.strategy.feed {
 			feeds = append(feeds, sp.cache.feedNamed(feed))
 		}
 	}
-	if feeds == nil {
-		return nil
+	return feeds
+}
+
+// coverBy makes feeds cover e.
+func coverBy(e *local.Entry, feeds []*feedState) {
+	if len(feeds) > 0 {
+		addExtra(e).feeds = feeds
 	}
-	return &extra{feeds: feeds}
 }

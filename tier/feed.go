@@ -165,13 +165,11 @@ func (c *Cache) freshFor(s *feedState) time.Duration {
 }
 
 // current says whether what was read from the source at an instant of the cache's clock is not too old: it may be any age while
-// the feed is fresh, and so is each that covers what it was made from; and FallbackTTL otherwise.
-func (sp *space) current(now, read time.Duration, also *extra) bool {
+// the feed is fresh, and so are those that cover what it was made from; and FallbackTTL otherwise.
+func (sp *space) current(now, read time.Duration, also []*feedState) bool {
 	fresh := sp.feed == nil || sp.feed.isFresh(now)
-	if also != nil {
-		for _, feed := range also.feeds {
-			fresh = fresh && feed.isFresh(now)
-		}
+	for _, feed := range also {
+		fresh = fresh && feed.isFresh(now)
 	}
 	return fresh || now-read < sp.cache.cfg.FallbackTTL
 }

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,8 +17,8 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 		sp.stats.dead(why)
 		return nil, nil
 	}
-	extra := sp.extraFor(env.Names)
-	if now := c.now(); !sp.current(now, now-age(env), extraOf(extra)) {
+	feeds := sp.otherFeeds(env.Names)
+	if now := c.now(); !sp.current(now, now-age(env), feeds) {
 		sp.stats.dead(reasonSilent)
 		return nil, nil
 	}
@@ -32,15 +31,16 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 		sp.stats.dead(reasonInvalidated)
 		return nil, nil
 	}
-	value, err := sp.decodeValue(id, env)
+	value, payload, err := sp.unpack(id, env)
 	if err != nil {
-		sp.stats.dead(reasonUnreadable)
+		sp.stats.dead(whyUnreadable(err))
 		return nil, nil
 	}
 	c.guard.Hear(env.Tick) // an invalidation by this pod is above it, also where the counter was lost
 	e := local.NewEntry(sp.number, id, value, born, names)
-	e.Extra = extra
-	e.Cost = entryCost(e, len(env.Payload))
+	coverBy(e, feeds)
+	sp.noteOriginal(e, payload)
+	e.Cost = entryCost(e, len(payload))
 	e.Read = c.now() - age(env)
 	if !env.Hard.IsZero() {
 		e.Expires = expiry(c.now(), sp.life(env))
@@ -52,8 +52,10 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 	env, err := remote.Decode(raw)
 	switch {
-	case err != nil || env.Codec != (remote.MsgPack{}).Name() && env.Codec != absentCodec || env.KeyID != 0 || env.Tick > remote.LatestTick():
+	case err != nil || env.Codec != sp.format.name && env.Codec != absentCodec || env.Tick > remote.LatestTick():
 		return nil, reasonUnreadable
+	case (env.KeyID != 0) != (sp.cache.cfg.Keys != nil):
+		return nil, reasonSealed
 	case env.Schema != sp.schema:
 		return nil, reasonSchema
 	case !env.Hard.IsZero() && sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:
@@ -74,18 +76,6 @@ func (sp *space) life(env *remote.Envelope) time.Duration {
 		left = min(left, ttl)
 	}
 	return left
-}
-
-func (sp *space) decodeValue(id string, env *remote.Envelope) (value any, err error) {
-	if env.Codec == absentCodec {
-		return sp.absent(id), nil
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("tier: decode: panic: %v", r)
-		}
-	}()
-	return sp.decode(env.Payload)
 }
 
 // judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.

@@ -93,7 +93,7 @@ func TestUnreadableEnvelopeIsOverwritten(t *testing.T) {
 		"a newer format":        {"V\x02" + good[2:], "unreadable"},
 		"a foreign marker":      {"M9 of somebody who never expires", ""},
 		"another codec":         {edit(func(e *remote.Envelope) { e.Codec = "json" }), "unreadable"},
-		"an encrypted value":    {edit(func(e *remote.Envelope) { e.KeyID = 9 }), "unreadable"},
+		"an encrypted value":    {edit(func(e *remote.Envelope) { e.KeyID = 9 }), "sealed"},
 		"another schema":        {edit(func(e *remote.Envelope) { e.Schema = 9 }), "schema"},
 		"an expired value":      {edit(func(e *remote.Envelope) { e.Hard = time.Now().Add(-time.Second) }), "expired"},
 		"a broken payload":      {edit(func(e *remote.Envelope) { e.Payload = []byte("\xc1") }), "unreadable"},

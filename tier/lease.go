@@ -176,7 +176,7 @@ func (c *Cache) fillOf(got fetched) remote.Fill {
 			return fill
 		}
 	}
-	value, err := env.AppendTo(nil)
+	value, err := sp.pack(fill.Key, env)
 	if err != nil {
 		sp.stats.refuse(reasonEncode)
 		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", fill.Key, "error", err)

@@ -30,7 +30,7 @@ func (s *Space[V]) GetMany(ctx context.Context, ids []string) []Result[V] {
 	for i, a := range answers {
 		results[i] = Result[V]{ID: ids[i], Err: a.err}
 		if a.err == nil {
-			results[i].Value, results[i].Err = valueOf[V](a.entry)
+			results[i].Value, results[i].Err = s.value(a.entry)
 		}
 	}
 	return results

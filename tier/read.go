@@ -31,7 +31,7 @@ func (sp *space) local(id string) *local.Entry {
 func (sp *space) usable(e *local.Entry) bool {
 	c := sp.cache
 	now := c.now()
-	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read, extraOf(e.Extra)) && c.guard.Check(e) == local.Valid
+	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read, extraOf(e).otherFeeds()) && c.guard.Check(e) == local.Valid
 }
 
 // read answers what L1 did not.

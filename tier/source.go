@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,49 +57,30 @@ func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
 //
 // What was read through the cache bounds the entry's life and its age: it expires when the first of it does, and is as old as the oldest.
 func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remote.Envelope) {
-	c := sp.cache
 	sp.entities.add(r.names)
 	e := local.NewEntry(sp.number, id, r.value, began.born, sp.names(id, began.tick, r.names))
 	e.Read = min(began.at, r.read)
-	e.Extra = sp.extraFor(r.names)
+	coverBy(e, sp.otherFeeds(r.names))
 	if ttl := sp.ttl(isAbsent(r.value)); ttl > 0 {
 		e.Expires = expiry(began.at, ttl)
 	}
 	e.Expires = min(e.Expires, r.expires)
 	env := &remote.Envelope{
-		Schema: sp.schema, Codec: remote.MsgPack{}.Name(),
+		Schema: sp.schema, Codec: sp.format.name,
 		Written: began.wall.Add(e.Read - began.at), LoadTime: r.took, Tick: began.tick, Names: r.names,
 	}
 	if e.Expires != local.NoExpiry {
 		env.Hard = began.wall.Add(e.Expires - began.at)
 		env.Soft = env.Hard
 	}
-	if why, err := sp.pack(env, r, e.Expires); err != nil {
-		sp.stats.refuse(why)
-		if why != reasonStale {
-			c.cfg.Logger.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(id), "error", err)
-		}
+	if err := sp.encodeLoaded(env, r, e.Expires); err != nil {
+		sp.refuseValue(id, err)
 		e.Expires = 0
 		return e, nil
 	}
+	sp.noteOriginal(e, env.Payload)
 	e.Cost = entryCost(e, len(env.Payload))
 	return e, env
-}
-
-// pack puts the value into its envelope, or says why it is not to be stored.
-func (sp *space) pack(env *remote.Envelope, r loaded, expires time.Duration) (why reason, err error) {
-	switch {
-	case r.unstable || expires <= sp.cache.now():
-		return reasonStale, errors.New("made from what failed, or has expired")
-	case r.tooMany:
-		return reasonNames, fmt.Errorf("it depends on more than %d names", remote.MaxNames)
-	case isAbsent(r.value):
-		sp.stats.absent.Inc()
-		env.Codec = absentCodec
-		return 0, nil
-	}
-	env.Payload, err = encode(r.value)
-	return reasonEncode, err
 }
 
 // expiry is the end of a life that begins at an instant of the cache's clock.
@@ -118,13 +98,4 @@ func entryCost(e *local.Entry, payload int) int64 {
 		cost += len(n.Text) + 32
 	}
 	return int64(cost)
-}
-
-func encode(value any) (payload []byte, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
-		}
-	}()
-	return remote.MsgPack{}.Encode(value)
 }

@@ -20,9 +20,9 @@ const (
 
 // SpaceConfig describes a space. Name and Strategy are required.
 //
-// Values of type V go to other pods, and through L2 back to this one, in msgpack: exported fields only, and what an interface
-// held comes back as a map, a slice or a number. A value that does not encode (a func, a channel) is returned and not cached,
-// with Redis or without; one that points to itself must not be cached.
+// Values of type V go to other pods, and through L2 back to this one, as Codec writes them; by default in msgpack: exported fields only, and
+// what an interface held comes back as a map, a slice or a number. A value that does not encode (a func, a channel) is returned and not
+// cached, with Redis or without; one that points to itself must not be cached.
 type SpaceConfig[V any] struct {
 	// Name reads domain:type, as in orders:account. Health groups spaces by domain. Unique in a cache.
 	Name string
@@ -55,6 +55,24 @@ type SpaceConfig[V any] struct {
 	// Schema is the version of V. Raise it when old and new pods could not read each other's values: each then sees the
 	// other's as misses.
 	Schema uint32
+
+	// Codec writes and reads values: remote.MsgPack, remote.JSON, remote.Raw, protobuf.Codec of the module remote/protobuf, or one
+	// of your own. Pods with another codec see each other's values as misses. nil: remote.MsgPack.
+	Codec remote.Codec
+
+	// CompressOver is the encoded size in bytes above which a value is compressed (s2) in L2, if that makes it smaller. Zero:
+	// DefaultCompressOver. NoCompression: never. Compressed values are read whatever it is.
+	CompressOver int
+
+	// MaxValueBytes is the encoded size above which a value is returned and not cached, with Redis or without: it is counted
+	// (tandem_refused_fills_total, reason size) and logged, at most once a minute for a space. A larger value in L2 is a miss. Zero:
+	// DefaultMaxValueBytes.
+	MaxValueBytes int
+
+	// Clone returns a copy that shares no memory which its caller may change. With it each reader gets a copy of its own, to do with
+	// as it likes; it gets whatever Load may return, nil too, and runs in the reader's goroutine. nil: readers share the value, and
+	// must not change it (Config.DetectMutation finds those who do).
+	Clone func(V) V
 }
 
 func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
@@ -62,6 +80,9 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	cfg.Bucket = cmp.Or(cfg.Bucket, kind)
 	cfg.LoadTimeout = cmp.Or(cfg.LoadTimeout, DefaultLoadTimeout)
 	cfg.NegativeTTL = cmp.Or(cfg.NegativeTTL, DefaultNegativeTTL)
+	cfg.Codec = cmp.Or[remote.Codec](cfg.Codec, remote.MsgPack{})
+	cfg.CompressOver = cmp.Or(cfg.CompressOver, DefaultCompressOver)
+	cfg.MaxValueBytes = cmp.Or(cfg.MaxValueBytes, DefaultMaxValueBytes)
 	errs := []error{checkSpaceName(cfg.Name), cfg.Strategy.check()}
 	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
 		errs = append(errs, fmt.Errorf("SpaceConfig.Bucket: %w", err))
@@ -72,6 +93,7 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	if cfg.Bucket == "invalidations" {
 		errs = append(errs, errors.New(`SpaceConfig.Bucket: "invalidations" is taken by health: choose another`))
 	}
+	errs = append(errs, cfg.checkValues()...)
 	if cfg.LoadTimeout < 0 {
 		errs = append(errs, fmt.Errorf("SpaceConfig.LoadTimeout is %s: it must be positive", cfg.LoadTimeout))
 	}
@@ -83,8 +105,10 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 
 // A Space is a family of entries of one type with one strategy. Its methods may be called from any goroutine.
 type Space[V any] struct {
-	core *space
-	load loader // nil without SpaceConfig.Load and LoadMany
+	core    *space
+	load    loader    // nil without SpaceConfig.Load and LoadMany
+	careful bool      // value does more than hand out what is there
+	clone   func(V) V // nil: readers share
 }
 
 // NewSpace adds a space to a cache. All pods must give a space the same strategy.
@@ -99,16 +123,12 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	core := &space{
 		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
 		loadMany: eraseMany(cfg.LoadMany), loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
-		decode: func(payload []byte) (any, error) {
-			var v V
-			err := remote.MsgPack{}.Decode(payload, &v)
-			return v, err
-		},
+		format: newFormat(cfg),
 	}
 	if err := c.addSpace(core); err != nil {
 		return nil, err
 	}
-	s := &Space[V]{core: core, load: erase(cfg.Load)}
+	s := &Space[V]{core: core, load: erase(cfg.Load), clone: cfg.Clone, careful: cfg.Clone != nil || c.cfg.DetectMutation}
 	if s.load == nil && core.loadMany != nil {
 		s.load = core.loadMany.one
 	}
@@ -123,8 +143,8 @@ func erase[V any](load func(context.Context, string) (V, error)) loader {
 	return func(ctx context.Context, id string) (any, error) { return load(ctx, id) }
 }
 
-// Get returns the value of id from L1, from L2, or from the space's loader; many callers share one load. The value is shared:
-// do not change it. An L1 hit does not look at ctx, unless loads are under way, and allocates nothing.
+// Get returns the value of id from L1, from L2, or from the space's loader; many callers share one load. The value is shared, unless
+// there is a SpaceConfig.Clone: do not change it. An L1 hit does not look at ctx, unless loads are under way, and allocates nothing.
 //
 // Its error is the loader's, wrapped; [ErrNotFound], also remembered; a [PanicError]; ctx's, when the caller leaves before the load ends;
 // [ErrCycle]; or [ErrClosed]. A Redis that fails is no error.
@@ -136,7 +156,7 @@ func (s *Space[V]) Get(ctx context.Context, id string) (V, error) {
 		return s.miss(ctx, id, s.load)
 	}
 	if e := s.core.hit(id); e != nil {
-		return valueOf[V](e)
+		return s.value(e)
 	}
 	return s.miss(ctx, id, s.load)
 }
@@ -145,7 +165,7 @@ func (s *Space[V]) Get(ctx context.Context, id string) (V, error) {
 func (s *Space[V]) GetWith(ctx context.Context, id string, load func(ctx context.Context, id string) (V, error)) (V, error) {
 	if !s.core.cache.inLoad(ctx) {
 		if e := s.core.hit(id); e != nil {
-			return valueOf[V](e)
+			return s.value(e)
 		}
 	}
 	return s.miss(ctx, id, erase(load))
@@ -163,19 +183,25 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err e
 	if err != nil {
 		return v, err
 	}
-	return valueOf[V](e)
+	return s.value(e)
 }
 
 func (sp *space) noLoader(id string) error {
 	return fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load or LoadMany, or give one to GetWith", sp.key(id))
 }
 
-// valueOf is what an entry means to its space's users.
-func valueOf[V any](e *local.Entry) (v V, err error) {
+// value is what a reader gets of an entry.
+func (s *Space[V]) value(e *local.Entry) (v V, err error) {
 	if gone, ok := e.Value.(*absent); ok {
 		return v, gone.err
 	}
 	v, _ = e.Value.(V) // a nil interface stays one
+	if s.careful {
+		s.core.checkUnchanged(e)
+		if s.clone != nil {
+			v = s.clone(v)
+		}
+	}
 	return v, nil
 }
 
@@ -190,7 +216,7 @@ func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
 	if d := s.core.cache.dependenciesOf(ctx); d != nil {
 		d.inherit(e, at, s.core.cache.cfg.MaxStaleness)
 	}
-	v, err := valueOf[V](e)
+	v, err := s.value(e)
 	return v, err == nil
 }
 
@@ -221,7 +247,8 @@ type space struct {
 	loadTimeout time.Duration
 	negativeTTL time.Duration
 	schema      uint32
-	decode      func(payload []byte) (any, error)
+	format      format
+	tooLarge    sometimes
 	entities    entitySet // what its loaders have depended on
 	stats       spaceStats
 }

@@ -48,15 +48,17 @@ const (
 	reasonSilent     // too old for a space whose feed is silent
 	reasonSchema     // of another schema version
 	reasonUnreadable // not an envelope, a newer one, or a payload that does not decode
+	reasonSealed     // does not open: copied, altered, a key that is not known; or encrypted where no keys are, or not where they are
 	reasonMoved      // one of its names was invalidated while it was loaded
 	reasonLease      // the lease was gone: invalidated, expired, or Redis failed
 	reasonEncode     // the value does not encode
 	reasonStale      // made from what failed, or has expired
 	reasonNames      // it depends on more names than an entry can have
+	reasonSize       // the value is larger than MaxValueBytes
 	reasonCount
 )
 
-var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "moved", "lease", "encode", "stale", "names"}
+var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "sealed", "moved", "lease", "encode", "stale", "names", "size"}
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {

@@ -87,12 +87,12 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-codec-ignored", rule: "a value of another codec is a miss",
-		file: "tier/l2.go", old: ` || env.Codec != (remote.MsgPack{}).Name()`, new: ``,
+		file: "tier/l2.go", old: ` || env.Codec != sp.format.name`, new: ``,
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
 	},
 	{
 		name: "l2-encryption-ignored", rule: "an encrypted value is a miss for a pod without its key",
-		file: "tier/l2.go", old: ` || env.KeyID != 0 ||`, new: ` ||`,
+		file: "tier/l2.go", old: `case (env.KeyID != 0) != (sp.cache.cfg.Keys != nil):`, new: `case env.KeyID == 0 && sp.cache.cfg.Keys != nil:`,
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
 	},
 	{

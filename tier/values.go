@@ -1,0 +1,177 @@
+package tier
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-cache/tandem/remote"
+)
+
+// The defaults of a [SpaceConfig]'s sizes, in bytes of the encoded value.
+const (
+	DefaultCompressOver  = 1 << 10
+	DefaultMaxValueBytes = 8 << 20
+)
+
+// NoCompression is a SpaceConfig.CompressOver that no value is above.
+const NoCompression = math.MaxInt
+
+// maxMaxValueBytes is what Redis stores in a string.
+const maxMaxValueBytes = 512 << 20
+
+// checkValues says what is wrong with the fields that say how values are written.
+func (cfg SpaceConfig[V]) checkValues() []error {
+	var errs []error
+	if err := remote.CheckCodec(cfg.Codec, new(V)); err != nil {
+		errs = append(errs, fmt.Errorf("SpaceConfig.Codec: %w", err))
+	}
+	if cfg.CompressOver < 0 {
+		errs = append(errs, fmt.Errorf("SpaceConfig.CompressOver is %d: it must be positive, or tier.NoCompression", cfg.CompressOver))
+	}
+	if cfg.MaxValueBytes < 0 || cfg.MaxValueBytes > maxMaxValueBytes {
+		errs = append(errs, fmt.Errorf("SpaceConfig.MaxValueBytes is %d: at least 1, at most %d, which is what Redis stores", cfg.MaxValueBytes, maxMaxValueBytes))
+	}
+	return errs
+}
+
+// format says how the values of a space are written.
+type format struct {
+	codec        remote.Codec
+	name         string                    // of codec
+	decode       func([]byte) (any, error) // by codec, to a new V
+	compressOver int
+	maxBytes     int
+}
+
+func newFormat[V any](cfg SpaceConfig[V]) format {
+	return format{
+		codec: cfg.Codec, name: cfg.Codec.Name(), compressOver: cfg.CompressOver, maxBytes: cfg.MaxValueBytes,
+		decode: func(payload []byte) (any, error) {
+			var v V
+			err := cfg.Codec.Decode(payload, &v)
+			return v, err
+		},
+	}
+}
+
+// Why a value is not stored.
+var (
+	errStale    = errors.New("made from what failed, or has expired")
+	errTooMany  = fmt.Errorf("depends on more than %d names", remote.MaxNames)
+	errTooLarge = errors.New("larger than SpaceConfig.MaxValueBytes")
+)
+
+// encodeLoaded gives an envelope its payload. Its error is for refuseValue.
+func (sp *space) encodeLoaded(env *remote.Envelope, r loaded, expires time.Duration) (err error) {
+	switch {
+	case r.unstable || expires <= sp.cache.now():
+		return errStale
+	case r.tooMany:
+		return errTooMany
+	case isAbsent(r.value):
+		sp.stats.absent.Inc()
+		env.Codec = absentCodec
+		return nil
+	}
+	env.Payload, err = sp.encode(r.value)
+	return err
+}
+
+// encode returns what the codec makes of a value. Its error is for refuseValue.
+func (sp *space) encode(value any) (payload []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
+		}
+	}()
+	payload, err = sp.format.codec.Encode(value)
+	if err == nil && len(payload) > sp.format.maxBytes {
+		err = fmt.Errorf("tier: %d bytes: %w (%d)", len(payload), errTooLarge, sp.format.maxBytes)
+	}
+	return payload, err
+}
+
+// decode returns the value that a payload was made of.
+func (sp *space) decode(payload []byte) (value any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tier: decode: panic: %v", r)
+		}
+	}()
+	return sp.format.decode(payload)
+}
+
+// refuseValue counts and logs a value that is returned and not stored.
+func (sp *space) refuseValue(id string, err error) {
+	log, why := sp.cache.cfg.Logger, reasonEncode
+	switch {
+	case errors.Is(err, errStale): // no fault of the value's
+		sp.stats.refuse(reasonStale)
+		return
+	case errors.Is(err, errTooLarge):
+		sp.stats.refuse(reasonSize)
+		if sp.tooLarge.now(sp.cache.now()) {
+			log.Warn("tier: a value is too large to be stored, every read loads it", "key", sp.key(id), "error", err)
+		}
+		return
+	case errors.Is(err, errTooMany):
+		why = reasonNames
+	}
+	sp.stats.refuse(why)
+	log.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(id), "error", err)
+}
+
+// pack returns the bytes in L2 of an envelope with a payload from encode: compressed, then encrypted. Callers have their answer by then.
+func (sp *space) pack(key string, env *remote.Envelope) ([]byte, error) {
+	packed := *env
+	if len(packed.Payload) > sp.format.compressOver {
+		packed.Compress()
+	}
+	if c := sp.cache; c.cfg.Keys != nil {
+		if err := c.cfg.Keys.Seal(&packed, c.remote.EntryKey(key)); err != nil {
+			return nil, err
+		}
+	}
+	return packed.AppendTo(nil)
+}
+
+// unpack returns the value of an envelope found at the key of id, and its payload as encode gave it. What it may say about errors is
+// whyUnreadable's.
+func (sp *space) unpack(id string, env *remote.Envelope) (value any, payload []byte, err error) {
+	found := *env
+	if c := sp.cache; c.cfg.Keys != nil {
+		if err := c.cfg.Keys.Open(&found, c.remote.EntryKey(sp.key(id))); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := found.Decompress(sp.format.maxBytes); err != nil {
+		return nil, nil, err
+	}
+	if len(found.Payload) > sp.format.maxBytes {
+		return nil, nil, fmt.Errorf("tier: %q: %w", sp.key(id), errTooLarge)
+	}
+	if env.Codec == absentCodec {
+		return sp.absent(id), nil, nil
+	}
+	value, err = sp.decode(found.Payload)
+	return value, found.Payload, err
+}
+
+// whyUnreadable is the reason for an error of unpack.
+func whyUnreadable(err error) reason {
+	if errors.Is(err, remote.ErrSealed) {
+		return reasonSealed
+	}
+	return reasonUnreadable
+}
+
+// sometimes says yes once a minute.
+type sometimes struct{ next atomic.Int64 }
+
+func (s *sometimes) now(at time.Duration) bool {
+	next := s.next.Load()
+	return int64(at) >= next && s.next.CompareAndSwap(next, int64(at+time.Minute))
+}
