@@ -24,7 +24,7 @@ func (e *Envelope) Decompress(limit int) error {
 		return nil
 	}
 	if e.KeyID != 0 {
-		return fmt.Errorf("%w: encrypted", ErrSealed)
+		return fmt.Errorf("%w: encrypted", ErrUnreadable)
 	}
 	size, err := s2.DecodedLen(e.Payload)
 	if err != nil {

@@ -131,10 +131,8 @@ func (k *Keyring) seal(e *Envelope, entryKey string, nonce [nonceLen]byte) error
 func (k *Keyring) Open(e *Envelope, entryKey string) error {
 	aead := k.keys.Load().byID[e.KeyID]
 	switch {
-	case e.KeyID == 0:
-		return fmt.Errorf("%w: not encrypted", ErrSealed)
 	case aead == nil:
-		return fmt.Errorf("%w: no key %d", ErrSealed, e.KeyID)
+		return fmt.Errorf("%w: key %d (0: not encrypted)", ErrSealed, e.KeyID)
 	case len(e.Payload) < sealOverhead:
 		return fmt.Errorf("%w: %d bytes", ErrSealed, len(e.Payload))
 	}

@@ -31,9 +31,14 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 		sp.stats.dead(reasonInvalidated)
 		return nil, nil
 	}
-	value, payload, err := sp.unpack(id, env)
+	payload, why := sp.unpack(sp.key(id), env)
+	if why != 0 {
+		sp.stats.dead(why)
+		return nil, nil
+	}
+	value, err := sp.decodeFound(id, env, payload)
 	if err != nil {
-		sp.stats.dead(whyUnreadable(err))
+		sp.stats.dead(reasonUnreadable)
 		return nil, nil
 	}
 	c.guard.Hear(env.Tick) // an invalidation by this pod is above it, also where the counter was lost
@@ -54,8 +59,6 @@ func (sp *space) open(raw []byte) (*remote.Envelope, reason) {
 	switch {
 	case err != nil || env.Codec != sp.format.name && env.Codec != absentCodec || env.Tick > remote.LatestTick():
 		return nil, reasonUnreadable
-	case (env.KeyID != 0) != (sp.cache.cfg.Keys != nil):
-		return nil, reasonSealed
 	case env.Schema != sp.schema:
 		return nil, reasonSchema
 	case !env.Hard.IsZero() && sp.life(env) <= 0, env.Hard.IsZero() && sp.strategy.ttl > 0:

@@ -138,34 +138,29 @@ func (sp *space) pack(key string, env *remote.Envelope) ([]byte, error) {
 	return packed.AppendTo(nil)
 }
 
-// unpack returns the value of an envelope found at the key of id, and its payload as encode gave it. What it may say about errors is
-// whyUnreadable's.
-func (sp *space) unpack(id string, env *remote.Envelope) (value any, payload []byte, err error) {
+// unpack returns what encode gave for an envelope found at a key, or why there is nothing to be had.
+func (sp *space) unpack(key string, env *remote.Envelope) ([]byte, reason) {
 	found := *env
 	if c := sp.cache; c.cfg.Keys != nil {
-		if err := c.cfg.Keys.Open(&found, c.remote.EntryKey(sp.key(id))); err != nil {
-			return nil, nil, err
+		if err := c.cfg.Keys.Open(&found, c.remote.EntryKey(key)); err != nil {
+			return nil, reasonSealed
 		}
 	}
-	if err := found.Decompress(sp.format.maxBytes); err != nil {
-		return nil, nil, err
+	if found.KeyID != 0 { // there are no keys
+		return nil, reasonSealed
 	}
-	if len(found.Payload) > sp.format.maxBytes {
-		return nil, nil, fmt.Errorf("tier: %q: %w", sp.key(id), errTooLarge)
+	if err := found.Decompress(sp.format.maxBytes); err != nil || len(found.Payload) > sp.format.maxBytes {
+		return nil, reasonUnreadable
 	}
-	if env.Codec == absentCodec {
-		return sp.absent(id), nil, nil
-	}
-	value, err = sp.decode(found.Payload)
-	return value, found.Payload, err
+	return found.Payload, 0
 }
 
-// whyUnreadable is the reason for an error of unpack.
-func whyUnreadable(err error) reason {
-	if errors.Is(err, remote.ErrSealed) {
-		return reasonSealed
+// decodeFound returns the value of an envelope found at the key of id, whose payload was unpacked.
+func (sp *space) decodeFound(id string, env *remote.Envelope, payload []byte) (any, error) {
+	if env.Codec == absentCodec {
+		return sp.absent(id), nil
 	}
-	return reasonUnreadable
+	return sp.decode(payload)
 }
 
 // sometimes says yes once a minute.

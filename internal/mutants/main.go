@@ -42,7 +42,10 @@ type mutation struct {
 
 func mutations() []mutation {
 	var all []mutation
-	for _, of := range [][]mutation{guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations, feedMutations, nestMutations} {
+	for _, of := range [][]mutation{
+		guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations,
+		feedMutations, nestMutations, valueMutations,
+	} {
 		all = append(all, of...)
 	}
 	return all

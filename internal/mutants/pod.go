@@ -91,11 +91,6 @@ var readMutations = []mutation{
 		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
 	},
 	{
-		name: "l2-encryption-ignored", rule: "an encrypted value is a miss for a pod without its key",
-		file: "tier/l2.go", old: `case (env.KeyID != 0) != (sp.cache.cfg.Keys != nil):`, new: `case env.KeyID == 0 && sp.cache.cfg.Keys != nil:`,
-		pkg: "tier", run: "^TestUnreadableEnvelopeIsOverwritten$",
-	},
-	{
 		name: "l2-version-ignored", rule: "an envelope of another version is unreadable",
 		file: "remote/envelope.go", old: `b[1] != formatVersion || b[18]`, new: `b[18]`,
 		pkg: "remote", run: "^TestUnreadableEnvelopes$",
