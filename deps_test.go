@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 		"github.com/jackc/pglogrepl",
 		"github.com/jackc/pgx/v5",
 	},
+	"remote/protobuf":     {"google.golang.org/protobuf"},
 	"internal/servertest": {},
 }
 
