@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-cache/tandem/remote"
+	"github.com/tandem-cache/tandem/tier"
 )
 
 // compare holds every value in Redis and every one in each L1 against the table.
@@ -115,6 +116,9 @@ func decodeAccount(id string, raw []byte) (a account, aid int, err error) {
 	env, err := remote.Decode(raw)
 	if err != nil {
 		return a, 0, err
+	}
+	if err := env.Decompress(tier.DefaultMaxValueBytes); err != nil {
+		return a, aid, err
 	}
 	return a, aid, remote.MsgPack{}.Decode(env.Payload, &a)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -128,7 +129,7 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	if err := c.addSpace(core); err != nil {
 		return nil, err
 	}
-	s := &Space[V]{core: core, load: erase(cfg.Load), clone: cfg.Clone, careful: cfg.Clone != nil || c.cfg.DetectMutation}
+	s := &Space[V]{core: core, load: erase(cfg.Load), clone: cfg.Clone, careful: cfg.Clone != nil || c.cfg.DetectMutation || reflect.TypeFor[V]().Kind() == reflect.Interface}
 	if s.load == nil && core.loadMany != nil {
 		s.load = core.loadMany.one
 	}
@@ -156,6 +157,9 @@ func (s *Space[V]) Get(ctx context.Context, id string) (V, error) {
 		return s.miss(ctx, id, s.load)
 	}
 	if e := s.core.hit(id); e != nil {
+		if v, ok := e.Value.(V); ok && !s.careful { // written out: the compiler does not inline value
+			return v, nil
+		}
 		return s.value(e)
 	}
 	return s.miss(ctx, id, s.load)
