@@ -10,7 +10,8 @@ import (
 	"github.com/tandem-cache/tandem/remote"
 )
 
-// The defaults of a [SpaceConfig]'s sizes, in bytes of the encoded value.
+// The defaults of a [SpaceConfig]'s sizes, in bytes of the encoded value. At DefaultCompressOver a list of records loses a third for about a
+// microsecond a read; at a quarter of that it loses nothing (BenchmarkPack and BenchmarkUnpack in remote).
 const (
 	DefaultCompressOver  = 1 << 10
 	DefaultMaxValueBytes = 8 << 20
