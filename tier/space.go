@@ -108,7 +108,7 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 type Space[V any] struct {
 	core    *space
 	load    loader    // nil without SpaceConfig.Load and LoadMany
-	careful bool      // value does more than hand out what is there
+	careful bool      // value does more than hand out what is there, or V is an interface, which a tombstone fits
 	clone   func(V) V // nil: readers share
 }
 
