@@ -21,7 +21,7 @@ import (
 
 func worlds() []world {
 	return []world{
-		guardWorld(), joinerWorld(), keeperWorld(), leaseWorld(), setWorld(), tickWorld(), bucketWorld(), resyncWorld(),
+		guardWorld(), joinerWorld(), keeperWorld(), leaseWorld(), setWorld(), setAloneWorld(), tickWorld(), bucketWorld(), resyncWorld(),
 		busWorld(), failoverWorld(), followerWorld(), followersWorld(), settleWorld(), nestingWorld(),
 	}
 }
