@@ -14,8 +14,12 @@ var (
 	runID string
 	//go:embed lua/tick.lua
 	tickLua string
+	//go:embed lua/note.lua
+	noteLua string
 	//go:embed lua/touch.lua
 	touchLua string
+	//go:embed lua/claim.lua
+	claimLua string
 	//go:embed lua/bucket_begin.lua
 	bucketBeginLua string
 	//go:embed lua/bucket_end.lua
@@ -40,7 +44,8 @@ var (
 	indexDropLua string
 
 	tickScript        = redis.NewScript(runID + tickLua)
-	touchScript       = redis.NewScript(touchLua)
+	touchScript       = redis.NewScript(noteLua + touchLua)
+	claimScript       = redis.NewScript(noteLua + claimLua)
 	bucketBeginScript = redis.NewScript(bucketBeginLua)
 	bucketEndScript   = redis.NewScript(bucketEndLua)
 	acquireScript     = redis.NewScript(acquireLua)

@@ -25,12 +25,22 @@ type Name struct {
 
 func bucketOf(name string) int { return int(xxhash.Sum64String(name) % bucketCount) }
 
+// What the scripts touch and claim answer.
+const (
+	noteMissing = iota
+	noteBehind
+	noteNews
+)
+
 // Touch notes in the table that names were invalidated at tick. whole is false when a bucket had no floor: nothing could be
 // stored there, what asks it is dead, and [Store.MakeTable] is due.
 //
+// news is false when the table knew, or has forgotten, a tick of one of the names that is not below this one, which then changed nothing:
+// a value that stands on it may be above it. So it is when a name comes twice, or the client sent the call again.
+//
 // A bucket is a sorted set {name → highest tick}, with the member "floor" for the tick up to which names may be missing. A
 // full bucket loses its oldest names and its floor rises to them.
-func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (whole bool, err error) {
+func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (news, whole bool, err error) {
 	touched := s.group(names)
 	var cmds []*redis.Cmd
 	err = s.pipelined(ctx, []*redis.Script{touchScript}, func(p redis.Pipeliner) {
@@ -41,17 +51,29 @@ func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (whole b
 		}
 	})
 	if err != nil {
-		return false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
+		return false, false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
 	}
-	whole = true
+	lowest := noteNews
 	for _, cmd := range cmds {
-		stored, err := cmd.Int()
+		answer, err := cmd.Int()
 		if err != nil {
-			return false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
+			return false, false, fmt.Errorf("remote: touch %d names: %w", len(names), err)
 		}
-		whole = whole && stored == 1
+		lowest = min(lowest, answer)
 	}
-	return whole, nil
+	return lowest == noteNews, lowest != noteMissing, nil
+}
+
+// Claim notes in the table, as [Store.Touch] does, that name was invalidated at tick, and says whether that is the only invalidation
+// of it since the counter stood at since. clean is false too where the table is not whole, or has forgotten, or the client sent
+// the call again.
+func (s *Store) Claim(ctx context.Context, name string, since, tick uint64) (clean, whole bool, err error) {
+	bucket := s.bucketKey(bucketOf(name))
+	answer, err := claimScript.Run(ctx, s.client, []string{bucket}, tick, bucketCapacity, since, name).Int()
+	if err != nil {
+		return false, true, fmt.Errorf("remote: claim %q: %w", name, err)
+	}
+	return answer == noteNews, answer != noteMissing, nil
 }
 
 // touched is one call of the script: buckets and, for each, the count of its names and the names.

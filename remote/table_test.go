@@ -12,7 +12,7 @@ import (
 
 func touch(t *testing.T, s *remote.Store, tick uint64, names ...string) (whole bool) {
 	t.Helper()
-	whole, err := s.Touch(t.Context(), names, tick)
+	_, whole, err := s.Touch(t.Context(), names, tick)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +139,113 @@ func TestFullBucketRaisesItsFloor(t *testing.T) {
 		}
 		if size := client.ZCard(t.Context(), "shop:{names:05}").Val(); size > remote.BucketCapacity+1 || size < remote.BucketCapacity/2 {
 			t.Errorf("the bucket holds %d members; want at most %d", size, remote.BucketCapacity+1)
+		}
+	})
+}
+
+// Who invalidates learns whether a tick that is not below its own may be known: a Set may have claimed the name with it.
+func TestTouchTellsWhetherItsTickIsNews(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		makeTable(t, s)
+		low, tick := take(t, s, 0), take(t, s, 0)
+		want := func(what string, news, whole bool, tick uint64, names ...string) {
+			t.Helper()
+			gotNews, gotWhole, err := s.Touch(t.Context(), names, tick)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gotNews != news || gotWhole != whole {
+				t.Errorf("%s: news %v, whole %v; want %v, %v", what, gotNews, gotWhole, news, whole)
+			}
+		}
+		many := []string{"k:a"}
+		for i := range 1000 {
+			many = append(many, fmt.Sprint("k:", i))
+		}
+		want("new names", true, true, tick, many...)
+		want("a lower tick", false, true, low, "k:a")
+		want("a lower tick for one of many", false, true, low, "k:x", "k:y", "k:999", "k:z")
+		want("the same tick", false, true, tick, "k:a")
+		want("a higher tick", true, true, take(t, s, 0), many...)
+		want("a name twice", false, true, take(t, s, 0), "k:b", "k:b")
+
+		bucket := fmt.Sprintf("shop:{names:%02x}", remote.BucketOf("k:gone"))
+		late := take(t, s, 0)
+		client.ZAdd(t.Context(), bucket, redis.Z{Score: float64(late), Member: "floor"}) // names up to here have left
+		want("the floor's tick", true, true, late, "k:gone")
+		client.ZAdd(t.Context(), bucket, redis.Z{Score: float64(late + 1), Member: "floor"})
+		want("a tick below the floor", false, true, late, nameBeside("k:gone"))
+		client.Del(t.Context(), bucket)
+		want("no bucket", false, false, take(t, s, 0), "k:gone")
+	})
+}
+
+// nameBeside returns another name of the same bucket.
+func nameBeside(name string) string {
+	for i := 0; ; i++ {
+		if other := fmt.Sprint("k:other", i); remote.BucketOf(other) == remote.BucketOf(name) {
+			return other
+		}
+	}
+}
+
+func TestClaim(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		const name = "k:a"
+		floor := take(t, s, 0)
+		makeTable(t, s)
+		want := func(what string, clean, whole bool, since, tick uint64) {
+			t.Helper()
+			gotClean, gotWhole, err := s.Claim(t.Context(), name, since, tick)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gotClean != clean || gotWhole != whole {
+				t.Errorf("%s: clean %v, whole %v; want %v, %v", what, gotClean, gotWhole, clean, whole)
+			}
+			if valid, _ := judge(t, s, name, tick-1); valid {
+				t.Errorf("%s: a value from before is valid", what)
+			}
+			if valid, _ := judge(t, s, name, tick); valid != whole {
+				t.Errorf("%s: a value at its own tick: valid %v; want %v", what, valid, whole)
+			}
+		}
+		first := take(t, s, 0)
+		want("never invalidated", true, true, floor, first)
+		want("sent again", false, true, floor, first)
+		want("invalidated before the snapshot", true, true, first, take(t, s, 0))
+		since, other := take(t, s, 0), take(t, s, 0)
+		touch(t, s, other, name)
+		want("invalidated after the snapshot", false, true, since, take(t, s, 0))
+
+		bucket := fmt.Sprintf("shop:{names:%02x}", remote.BucketOf(name))
+		client.ZRem(t.Context(), bucket, name) // it left a full bucket
+		client.ZAdd(t.Context(), bucket, redis.Z{Score: float64(other), Member: "floor"})
+		want("forgotten since the snapshot", false, true, since, take(t, s, 0))
+		client.Del(t.Context(), bucket)
+		want("no bucket", false, false, take(t, s, 0), take(t, s, 0))
+	})
+}
+
+// A claim bounds a bucket as a touch does.
+func TestClaimMakesRoom(t *testing.T) {
+	onEach(t, func(t *testing.T, client *redis.Client, s *remote.Store) {
+		makeTable(t, s)
+		bucket := fmt.Sprintf("shop:{names:%02x}", remote.BucketOf("k:a"))
+		start := take(t, s, 0)
+		var names []redis.Z
+		for i := range remote.BucketCapacity {
+			names = append(names, redis.Z{Score: float64(start) + float64(i), Member: fmt.Sprint("other", i)})
+		}
+		client.ZAdd(t.Context(), bucket, names...)
+		if _, _, err := s.Claim(t.Context(), "k:a", 0, start+remote.BucketCapacity); err != nil {
+			t.Fatal(err)
+		}
+		if size := client.ZCard(t.Context(), bucket).Val(); size > remote.BucketCapacity {
+			t.Errorf("the bucket holds %d members; want at most %d", size, remote.BucketCapacity)
+		}
+		if valid, _ := judge(t, s, "k:a", start); valid {
+			t.Error("the name that was claimed has left without the floor")
 		}
 	})
 }

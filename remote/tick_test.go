@@ -167,7 +167,7 @@ func TestCounterLostAloneGoesOn(t *testing.T) {
 		}
 		ahead := uint64(time.Now().Add(10 * time.Hour).UnixMicro()) // some restarts
 		tick := take(t, s, ahead)
-		if _, err := s.Touch(t.Context(), []string{"k:a:b:c"}, tick); err != nil {
+		if _, _, err := s.Touch(t.Context(), []string{"k:a:b:c"}, tick); err != nil {
 			t.Fatal(err)
 		}
 		under := take(t, s, 0) // way

@@ -136,7 +136,7 @@ type Cache struct {
 	loads   *semaphore.Weighted
 	loading atomic.Int64 // loaders that run
 
-	ticks   atomic.Uint64 // the counter of L1 alone
+	alone   sync.Mutex    // L1 alone: held while a tick is taken and applied, so that ticks are applied in order
 	remote  *remote.Store // nil: L1 alone
 	bus     *bus.Bus      // nil: L1 alone
 	breaker breaker

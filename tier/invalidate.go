@@ -73,7 +73,9 @@ func (e *BadNameError) Permanent() bool { return true }
 //	3 we: delete it from L2, too late
 func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []string) error {
 	if c.remote == nil {
-		c.apply(names, c.ticks.Add(1))
+		c.alone.Lock()
+		c.apply(names, c.guard.Heard()+1)
+		c.alone.Unlock()
 		c.countInvalidations(origin, names)
 		return nil
 	}
@@ -88,17 +90,42 @@ func (c *Cache) invalidateRemote(ctx context.Context, origin string, names []str
 	if err != nil {
 		return err
 	}
-	defer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it
-	if err := c.outdateRemote(ctx, names, tick); err != nil {
+	defer func() { c.apply(names, tick) }() // also after an error: the source may have changed; it is counted when the bus brings it
+	if err := c.deleteRemote(ctx, names); err != nil {
 		return err
 	}
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	err = c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
-	if err == nil {
+	news, err := c.touch(ctx, names, tick)
+	if err != nil {
+		return err
+	}
+	if !news {
+		if tick, err = c.overtake(ctx, names, tick); err != nil {
+			return err
+		}
+	}
+	if err = c.publish(ctx, origin, names, tick); err == nil {
 		c.sweeper.offer(names, tick)
 	}
 	return err
+}
+
+// overtake takes one more tick for an invalidation whose first was not above all that Redis's table knows, or has forgotten, of its names.
+// It returns the last tick taken. A [Space.Set] may have been faster:
+//
+//	1 a Set: writes version 1 to the source
+//	2 we: write version 2, take tick 7
+//	3 the Set: takes tick 8, notes it in the table, where it finds nothing new, and stores version 1, good up to tick 8
+//	4 we: note tick 7, which is below 8, and acknowledge; version 1 stays
+//
+// Once is enough. Whoever claims a name after our first touch finds tick 7 or more: it stores only if its snapshot is from after that
+// tick, and then it wrote after our change. Where the table has lost the name, the floor is above 7, or missing.
+func (c *Cache) overtake(ctx context.Context, names []string, tick uint64) (uint64, error) {
+	second, err := c.takeTick(ctx)
+	if err != nil {
+		return tick, err
+	}
+	_, err = c.touch(ctx, names, second)
+	return second, err
 }
 
 func (c *Cache) takeTick(ctx context.Context) (uint64, error) {
@@ -107,8 +134,8 @@ func (c *Cache) takeTick(ctx context.Context) (uint64, error) {
 	return c.remote.TakeTick(ctx, c.guard.Heard())
 }
 
-// outdateRemote deletes the keys among names and notes all names in the table.
-func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) error {
+// deleteRemote deletes the keys among names.
+func (c *Cache) deleteRemote(ctx context.Context, names []string) error {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	keys := make([]string, 0, len(names))
@@ -117,14 +144,24 @@ func (c *Cache) outdateRemote(ctx context.Context, names []string, tick uint64) 
 			keys = append(keys, key)
 		}
 	}
-	if err := c.remote.Delete(ctx, keys); err != nil {
-		return err
-	}
-	whole, err := c.remote.Touch(ctx, names, tick)
+	return c.remote.Delete(ctx, keys)
+}
+
+// touch notes names in Redis's table. See [remote.Store.Touch] for news.
+func (c *Cache) touch(ctx context.Context, names []string, tick uint64) (news bool, err error) {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	news, whole, err := c.remote.Touch(ctx, names, tick)
 	if err == nil && !whole {
 		c.mender.wake()
 	}
-	return err
+	return news, err
+}
+
+func (c *Cache) publish(ctx context.Context, origin string, names []string, tick uint64) error {
+	ctx, cancel := c.remoteContext(ctx)
+	defer cancel()
+	return c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
 }
 
 // apply outdates names in this pod. Deleting them from L1 only frees their room; who waits for another pod's load of one of

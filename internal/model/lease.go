@@ -105,7 +105,7 @@ func leaseNext(s leaseState, off rule, to func(string, leaseState)) {
 // take empties the key: whoever loads from now on does so once more, rightly.
 func (s *leaseState) take() { s.key, s.grants = leaseKey{}, 0 }
 
-// leaseInvalidate is the row's change and what tier.Cache.outdateRemote does in Redis.
+// leaseInvalidate is the row's change and what tier.Cache.invalidateRemote does in Redis.
 func leaseInvalidate(s leaseState, to func(string, leaseState)) {
 	t := s
 	switch s.inval.pc {

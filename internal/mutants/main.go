@@ -43,8 +43,8 @@ type mutation struct {
 func mutations() []mutation {
 	var all []mutation
 	for _, of := range [][]mutation{
-		guardMutations, tableMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, flightMutations,
-		feedMutations, nestMutations, valueMutations,
+		guardMutations, tableMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations,
+		flightMutations, feedMutations, nestMutations, valueMutations,
 	} {
 		all = append(all, of...)
 	}

@@ -166,9 +166,6 @@ var readMutations = []mutation{
 	},
 }
 
-// shared is why two invalidations of L1 alone may share a tick.
-const shared = "a load that has heard the shared tick began after one of the two was applied, hence after the other's change was made"
-
 // invalidateMutations are the rules of an invalidation's steps.
 var invalidateMutations = []mutation{
 	{
@@ -183,14 +180,14 @@ var invalidateMutations = []mutation{
 	},
 	{
 		name: "invalidate-table-not-touched", rule: "an invalidation writes its names into Redis's table",
-		file: "tier/invalidate.go", old: `whole, err := c.remote.Touch(ctx, names, tick)`, new: `whole, err := true, error(nil)`,
+		file: "tier/invalidate.go", old: `news, whole, err := c.remote.Touch(ctx, names, tick)`, new: "whole, err := true, error(nil)\n\tnews = true",
 		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
 	},
 	{
 		name: "invalidate-broadcast-first", rule: "L2 comes before the broadcast",
 		file: "tier/invalidate.go",
-		old:  "\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n\tctx, cancel := c.remoteContext(ctx)\n\tdefer cancel()\n\treturn c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})\n",
-		new:  "\tctx, cancel := c.remoteContext(ctx)\n\tdefer cancel()\n\tif err := c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names}); err != nil {\n\t\treturn err\n\t}\n\treturn c.outdateRemote(ctx, names, tick)\n",
+		old:  "\tif err := c.deleteRemote(ctx, names); err != nil {\n",
+		new:  "\tif err := c.publish(ctx, origin, names, tick); err != nil {\n\t\treturn err\n\t}\n\tif err := c.deleteRemote(ctx, names); err != nil {\n",
 		pkg:  "tier", run: "^TestL2ComesBeforeTheBroadcast$",
 	},
 	{
@@ -202,22 +199,15 @@ var invalidateMutations = []mutation{
 	},
 	{
 		name: "invalidate-own-pod-waits", rule: "an acknowledged invalidation is applied in its own pod",
-		file: "tier/invalidate.go", old: "\tdefer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it\n", new: "",
+		file: "tier/invalidate.go", old: "\tdefer func() { c.apply(names, tick) }() // also after an error: the source may have changed; it is counted when the bus brings it\n", new: "",
 		pkg: "tier", run: "^TestNoStaleReadUnderLoad$/^redis$", count: 5,
 	},
 	{
 		name: "invalidate-error-not-applied", rule: "an invalidation that failed half-way is still applied in its own pod",
 		file: "tier/invalidate.go",
-		old:  "\tdefer c.apply(names, tick) // also after an error: the source may have changed; it is counted when the bus brings it\n\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n",
-		new:  "\tif err := c.outdateRemote(ctx, names, tick); err != nil {\n\t\treturn err\n\t}\n\tdefer c.apply(names, tick)\n",
+		old:  "\tdefer func() { c.apply(names, tick) }() // also after an error: the source may have changed; it is counted when the bus brings it\n\tif err := c.deleteRemote(ctx, names); err != nil {\n\t\treturn err\n\t}\n",
+		new:  "\tif err := c.deleteRemote(ctx, names); err != nil {\n\t\treturn err\n\t}\n\tdefer func() { c.apply(names, tick) }()\n",
 		pkg:  "tier", run: "^TestFailedInvalidationIsAppliedHere$",
-	},
-	{
-		name: "invalidate-tick-shared", rule: "with L1 alone, two invalidations never share a tick",
-		file: "tier/invalidate.go",
-		old:  "\t\tc.apply(names, c.ticks.Add(1))", // the pause widens the window
-		new:  "\t\ttick := c.guard.Heard() + 1\n\t\ttime.Sleep(time.Microsecond)\n\t\tc.apply(names, tick)",
-		pkg:  "tier", run: "^TestNoStaleReadUnderLoad$/^L1$", count: 20, survives: shared,
 	},
 	{
 		name: "invalidate-bucket-not-mended", rule: "a bucket found missing is made again",

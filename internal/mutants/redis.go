@@ -4,7 +4,7 @@ package main
 var tableMutations = []mutation{
 	{
 		name: "table-late-tick-wins", rule: "a bucket keeps the highest tick of a name (ZADD GT)",
-		file: "remote/lua/touch.lua", old: `bucket, 'GT', unpack(members)`, new: `bucket, unpack(members)`,
+		file: "remote/lua/note.lua", old: `bucket, 'GT', 'CH', unpack(members)`, new: `bucket, 'CH', unpack(members)`,
 		pkg: "remote", run: "^TestTableJudges$",
 	},
 	{
@@ -24,17 +24,12 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-stores-without-floor", rule: "an invalidation stores nothing in a bucket without a floor",
-		file: "remote/lua/touch.lua", old: `if size > 1 or redis.call('ZSCORE', bucket, 'floor') then`, new: `if true then`,
+		file: "remote/lua/note.lua", old: `  if not floor then`, new: "  floor = floor or '0'\n  if not floor then",
 		pkg: "remote", run: "^TestMissingBucketIsDead$",
 	},
 	{
-		name: "table-nonce-taken-for-floor", rule: "a bucket of one member has a floor only if that is the floor",
-		file: "remote/lua/touch.lua", old: `size > 1 or`, new: `size > 0 or`,
-		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
-	},
-	{
 		name: "table-nonce-kept", rule: "an invalidation deletes the nonce of a bucket in the making",
-		file: "remote/lua/touch.lua", old: `redis.call('DEL', bucket)`, new: ``,
+		file: "remote/lua/note.lua", old: `redis.call('DEL', bucket)`, new: ``,
 		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
 	},
 	{
@@ -51,13 +46,37 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-full-forgets-silently", rule: "a full bucket's floor rises to the names that go",
-		file: "remote/lua/touch.lua", old: `gone - 1, gone - 1, 'WITHSCORES'`, new: `0, 0, 'WITHSCORES'`,
+		file: "remote/lua/note.lua", old: `gone - 1, gone - 1, 'WITHSCORES'`, new: `0, 0, 'WITHSCORES'`,
 		pkg: "remote", run: "^TestFullBucketRaisesItsFloor$",
 	},
 	{
 		name: "table-unbounded", rule: "a bucket has a bounded size",
-		file: "remote/lua/touch.lua", old: `if size > capacity then`, new: `if false then`,
+		file: "remote/lua/note.lua", old: `if size > capacity then`, new: `if false then`,
 		pkg: "remote", run: "^TestFullBucketRaisesItsFloor$",
+	},
+}
+
+// claimMutations are the rules by which a Set and an invalidation that races it see each other in the table.
+var claimMutations = []mutation{
+	{
+		name: "claim-not-compared", rule: "a Set whose key was invalidated since its snapshot is told so",
+		file: "remote/lua/claim.lua", old: `math.max(tonumber(floor), tonumber(before or '0'))`, new: `tonumber(floor)`,
+		pkg: "remote", run: "^TestClaim$",
+	},
+	{
+		name: "claim-floor-ignored", rule: "so is one whose key may have been, and has left the table",
+		file: "remote/lua/claim.lua", old: `math.max(tonumber(floor), tonumber(before or '0'))`, new: `tonumber(before or '0')`,
+		pkg: "remote", run: "^TestClaim$",
+	},
+	{
+		name: "touch-higher-tick-hidden", rule: "an invalidation that finds a name at a higher tick is told so",
+		file: "remote/lua/note.lua", old: `changed < last - first + 1 or `, new: ``,
+		pkg: "remote", run: "^TestTouchTellsWhetherItsTickIsNews$",
+	},
+	{
+		name: "touch-floor-hidden", rule: "so is one that finds the floor above its tick",
+		file: "remote/lua/note.lua", old: ` or tonumber(floor) > tonumber(tick) then`, new: ` then`,
+		pkg: "remote", run: "^TestTouchTellsWhetherItsTickIsNews$",
 	},
 }
 
