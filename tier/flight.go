@@ -23,7 +23,8 @@ type flight struct {
 
 	// Guarded by flights.mu:
 	finished bool
-	call     *call // the one that loads it, or will
+	call     *call        // the one that loads it, or will
+	set      *local.Entry // what a Set has brought meanwhile; nil: none
 }
 
 type flightKey struct {
@@ -55,6 +56,8 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	}
 	f = c.flights.byKey[key]
 	switch {
+	case f != nil && !f.finished && f.set != nil && sp.usable(f.set):
+		return f.set, nil, false, nil
 	case f != nil && !f.finished:
 		return nil, f, false, c.flights.waitLocked(c.dependenciesOf(ctx), f)
 	case f != nil && sp.usable(f.entry):
@@ -74,15 +77,22 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	return nil, f, true, nil
 }
 
-// landed returns the valid entry of a finished flight that L1 does not show yet.
+// landed returns the valid entry of a finished flight, or of a Set, that L1 does not show yet.
 func (c *Cache) landed(sp *space, id string) *local.Entry {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f := c.flights.byKey[flightKey{sp.number, id}]
-	if f == nil || !f.finished || !sp.usable(f.entry) {
+	if f == nil {
 		return nil
 	}
-	return f.entry
+	e := f.set
+	if f.finished {
+		e = f.entry
+	}
+	if e == nil || !sp.usable(e) {
+		return nil
+	}
+	return e
 }
 
 // fly runs a flight.

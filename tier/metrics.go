@@ -16,6 +16,7 @@ var (
 	loadErrorsDesc  = desc("tandem_load_errors_total", "Loads that ended in an error, a panic or a timeout.", perSpace...)
 	absentDesc      = desc("tandem_absent_loads_total", "Loads that found nothing, which is remembered for NegativeTTL.", perSpace...)
 	coalescedDesc   = desc("tandem_coalesced_total", "Callers who shared a read of this pod (scope pod), reads that waited for another pod's load (scope fleet).", "cache", "space", "scope")
+	setsDesc        = desc("tandem_sets_total", "Sets, by what became of their values: stored, or not (result dropped), since others invalidated the entry or Redis failed.", "cache", "space", "result")
 	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
 	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
 	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
@@ -111,6 +112,8 @@ func (sp *space) collect(count func(*prometheus.Desc, uint64, ...string)) {
 	count(absentDesc, s.absent.value(), sp.name)
 	count(coalescedDesc, s.joined.value(), sp.name, "pod")
 	count(coalescedDesc, s.waited.value(), sp.name, "fleet")
+	count(setsDesc, s.set.value(), sp.name, "stored")
+	count(setsDesc, s.notSet.value(), sp.name, "dropped")
 	for why := range reasonMoved {
 		count(deadDesc, s.deaths[why].value(), sp.name, reasonTexts[why])
 	}

@@ -69,6 +69,8 @@ type spaceStats struct {
 	absent  counter // loads that found nothing
 	joined  counter // callers who shared a flight of this pod
 	waited  counter // flights that waited for another pod's load
+	set     counter // Sets whose value was stored
+	notSet  counter // Sets that only invalidated, or failed
 	deaths  [reasonCount]counter
 	refused [reasonCount]counter
 
@@ -118,12 +120,13 @@ const (
 	opRelease
 	opJudge
 	opInvalidate
+	opSet
 	opIndex
 	opSweep
 	opCount
 )
 
-var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "index", "sweep"}
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep"}
 
 // cacheStats counts what belongs to no space.
 type cacheStats struct {

@@ -43,7 +43,7 @@ type mutation struct {
 func mutations() []mutation {
 	var all []mutation
 	for _, of := range [][]mutation{
-		guardMutations, tableMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations,
+		guardMutations, tableMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
 		flightMutations, feedMutations, nestMutations, valueMutations,
 	} {
 		all = append(all, of...)
