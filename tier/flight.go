@@ -77,13 +77,13 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	return nil, f, true, nil
 }
 
-// landed returns the valid entry of a finished flight, or of a Set, that L1 does not show yet.
+// landed returns the valid entry of a finished flight, or of a Set, that L1 did not show yet.
 func (c *Cache) landed(sp *space, id string) *local.Entry {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f := c.flights.byKey[flightKey{sp.number, id}]
-	if f == nil {
-		return nil
+	if f == nil { // L1 may show it since the caller looked
+		return sp.local(id)
 	}
 	e := f.set
 	if f.finished {

@@ -106,9 +106,16 @@ func (p *pod) invalidate(ctx context.Context, c *commit, names ...string) {
 	}
 	l, done := p.use()
 	defer done()
+	reign := p.world.cluster.reign()
+	if err := l.cache.Invalidate(ctx, names...); err == nil {
+		p.acknowledged(c, l, reign)
+	}
+}
+
+// acknowledged notes that a pod has been told so of a change that it announced itself.
+func (p *pod) acknowledged(c *commit, l *life, reign int) {
 	w := p.world
-	reign := w.cluster.reign()
-	if err := l.cache.Invalidate(ctx, names...); err != nil || w.source.replica {
+	if w.source.replica {
 		return
 	}
 	w.source.mu.Lock()

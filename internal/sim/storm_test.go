@@ -29,6 +29,7 @@ func (w *world) run() {
 		}
 	}
 	wg.Go(func() { w.writer(stormy, w.dice.roll("writer")) })
+	wg.Go(func() { w.setter(stormy, w.dice.roll("setter")) })
 	wg.Go(func() { w.breaker(stormy, w.dice.roll("breaker")) })
 	wg.Wait()
 	calmDown()
