@@ -36,7 +36,7 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "fallback-l1", rule: "in L1 an entry whose feed is silent lives for FallbackTTL",
-		file: "tier/read.go", old: ` && sp.current(now, e.Read, extraOf(e.Extra))`, new: ``,
+		file: "tier/read.go", old: ` && sp.current(now, e.Read, extraOf(e).otherFeeds())`, new: ``,
 		pkg: "tier", run: "^TestSilentFeedFallsBack$",
 	},
 	{
