@@ -16,7 +16,7 @@ import (
 //
 // It is a sorted set for each object, {entry → tick at which the entry stands on the object}, at <cache>:{tag:<entity>:<id>}.
 const (
-	// indexCapacity bounds the entries of one index, at about 150 bytes each. A full one forgets those with the lowest ticks.
+	// indexCapacity bounds the entries of one index, at about 120 bytes each. A full one forgets those with the lowest ticks.
 	indexCapacity = 1 << 20
 
 	// indexCall is how many keys one call of a script may have: so long it keeps other clients waiting.
@@ -104,7 +104,7 @@ func (s *Store) indexKeys(tags []Name) []string {
 }
 
 // Sweep deletes entries that stand on one of tags with a tick below the tag's, at most limit of each. more are the tags of which there
-// may be others. It is for one call after another: what an error interrupts is not found again.
+// may be others. What an error interrupts may be out of the index and not deleted.
 //
 // An entry is taken out of the index first and looked at afterwards. Were it deleted because it was in the index:
 //

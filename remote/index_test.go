@@ -40,8 +40,8 @@ func index(t *testing.T, s *remote.Store, key string, life time.Duration, tags .
 	}
 }
 
-// sweep deletes what tag outdates at tick, to the end.
-func sweep(t *testing.T, s *remote.Store, tag string, tick uint64) (deleted int) {
+// sweep deletes what an invalidation of tag outdates, to the end.
+func sweep(t *testing.T, s *remote.Store, tick uint64) (deleted int) {
 	t.Helper()
 	for tags := []remote.Name{{Text: tag, Tick: tick}}; len(tags) > 0; {
 		more, n, err := s.Sweep(t.Context(), tags, 100)
@@ -171,7 +171,7 @@ func TestSweepDeletesWhatIsOutdated(t *testing.T) {
 		if err := client.LPush(t.Context(), "shop:a:b:list", "x").Err(); err != nil {
 			t.Fatal(err)
 		}
-		if n := sweep(t, s, tag, base+10); n != gone {
+		if n := sweep(t, s, base+10); n != gone {
 			t.Errorf("deleted %d; want %d", n, gone)
 		}
 		for name, test := range tests {
@@ -201,13 +201,13 @@ func TestSweepTakesInSteps(t *testing.T) {
 		if n := client.Exists(t.Context(), "shop:a:b:000", "shop:a:b:059").Val(); n != 0 {
 			t.Errorf("%d of the oldest are left", n)
 		}
-		if n := sweep(t, s, tag, base+140); n != 80 {
+		if n := sweep(t, s, base+140); n != 80 {
 			t.Errorf("deleted %d in the end; want 80", n)
 		}
 		if got := dependents(t, s, tag); len(got) != 60 || got[0] != "a:b:140" {
 			t.Errorf("%d are left, from %q; want 60, from a:b:140", len(got), got[0])
 		}
-		if n := sweep(t, s, tag, base+200); n != 60 || client.Exists(t.Context(), "shop:{tag:product:1}").Val() != 0 {
+		if n := sweep(t, s, base+200); n != 60 || client.Exists(t.Context(), "shop:{tag:product:1}").Val() != 0 {
 			t.Errorf("deleted %d by a later invalidation; want 60, and no index", n)
 		}
 	})
@@ -281,7 +281,7 @@ func TestLateNoteIsIgnored(t *testing.T) {
 	onEach(t, func(t *testing.T, _ *redis.Client, s *remote.Store) {
 		index(t, s, "a:b:c", 0, remote.Name{Text: tag, Tick: base + 10})
 		index(t, s, "a:b:c", 0, remote.Name{Text: tag, Tick: base})
-		sweep(t, s, tag, base+5)
+		sweep(t, s, base+5)
 		if got := dependents(t, s, tag); len(got) != 1 {
 			t.Error("the fresh entry is not in the index")
 		}

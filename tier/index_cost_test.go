@@ -2,6 +2,7 @@ package tier_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -32,7 +33,7 @@ func populate(tb testing.TB, client *redis.Client, id string, tick uint64, count
 				redis.call('SET', 'shop:' .. entry, ARGV[1])
 				redis.call('ZADD', KEYS[1], ARGV[4], entry)
 			end`, []string{"shop:{tag:row:" + id + "}"}, value, from, min(from+few, count), tick, id).Err()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			tb.Fatal(err)
 		}
 	}

@@ -24,6 +24,8 @@ const (
 // One goroutine does it in small steps and rests after each for as long as that took: at least half of Redis's time is for others, and an
 // invalidation waits for one step at most. All tags under way take turns.
 //
+// Only tags have an index: what an invalidated entity, space or feed outdates is left to its readers.
+//
 // What it can't do, because its queue is full or Redis fails, it counts and forgets: those values stay until they are read, expire or
 // are evicted. So does what is queued when the cache is closed.
 type sweeper struct {

@@ -291,7 +291,10 @@ func TestDependentsMayBeLeft(t *testing.T) {
 	p.get(t, "b", "1")
 	indexed(t, p.cache, "1", 2)
 	seen := 0
-	for range p.cache.Dependents(t.Context(), "row", "1") {
+	for _, err := range p.cache.Dependents(t.Context(), "row", "1") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		seen++
 		break
 	}
