@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"sync/atomic"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -10,6 +11,9 @@ import (
 
 // entryOverhead is what an entry costs beside its value, in bytes: the entry, its key in ristretto's maps and counters.
 const entryOverhead = 224
+
+// Size is what e takes in a [Store], in bytes.
+func (e *Entry) Size() int64 { return e.Cost + entryOverhead }
 
 // A Store holds entries up to a total cost. It evicts by ristretto's TinyLFU; it never asks whether an entry is valid.
 //
@@ -67,11 +71,31 @@ func (s *Store) Has(space uint32, id string) bool {
 // Set stores e, later, if the policy admits it.
 func (s *Store) Set(e *Entry) bool {
 	e.sum = s.sum(e.Space, e.ID)
-	return s.cache.Set(s.hash(e.Space, e.ID), e, e.Cost+entryOverhead)
+	return s.cache.Set(s.hash(e.Space, e.ID), e, e.Size())
 }
 
 // Delete removes the entry of id in space. It may block while ristretto is behind with its sets.
 func (s *Store) Delete(space uint32, id string) { s.cache.Del(s.hash(space, id)) }
+
+// All yields the entries that are there when it begins, valid or not, each once. It is no use of them, which the policy would count.
+//
+// It gathers them first, since ristretto holds a lock while it shows them: 8 bytes for each, and one that is evicted meanwhile stays
+// in memory until it was yielded.
+func (s *Store) All() iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) {
+		var entries []*Entry
+		s.cache.IterValues(func(e *Entry) (stop bool) {
+			entries = append(entries, e)
+			return false
+		})
+		for i, e := range entries {
+			entries[i] = nil
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
 
 // Wait returns when every earlier Set is visible or dropped. It must not be called after Close.
 func (s *Store) Wait() { s.cache.Wait() }

@@ -76,3 +76,49 @@ func TestStoreHas(t *testing.T) {
 		t.Error("Has doesn't tell what is there from what is not")
 	}
 }
+
+func TestAllYieldsEachEntryOnce(t *testing.T) {
+	s := newStore(t, 1<<20)
+	const count = 100
+	for i := range count {
+		s.Set(local.NewEntry(uint32(i%3), fmt.Sprint(i), i, 0, nil))
+	}
+	s.Wait()
+	seen := make(map[string]int)
+	for e := range s.All() {
+		if e.Value != nil {
+			seen[e.ID]++
+		}
+		s.Delete(e.Space, e.ID) // no lock is held
+	}
+	if len(seen) != count {
+		t.Errorf("got %d entries; want %d", len(seen), count)
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("%s: yielded %d times", id, n)
+		}
+	}
+	for e := range s.All() {
+		t.Errorf("got %s; want nothing", e.ID)
+	}
+	s.Set(local.NewEntry(0, "a", 0, 0, nil))
+	s.Set(local.NewEntry(0, "b", 0, 0, nil))
+	s.Wait()
+	for range s.All() {
+		break
+	}
+}
+
+func TestAllOfAClosedStoreIsEmpty(t *testing.T) {
+	s, err := local.NewStore(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set(local.NewEntry(0, "a", 0, 0, nil))
+	s.Wait()
+	s.Close()
+	for e := range s.All() {
+		t.Errorf("got %s; want nothing", e.ID)
+	}
+}

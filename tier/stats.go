@@ -123,10 +123,11 @@ const (
 	opSet
 	opIndex
 	opSweep
+	opScan
 	opCount
 )
 
-var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep"}
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep", "scan"}
 
 // cacheStats counts what belongs to no space.
 type cacheStats struct {

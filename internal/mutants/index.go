@@ -48,9 +48,9 @@ var indexMutations = []mutation{
 	{
 		name: "sweep-before-broadcast", rule: "a sweep begins after its invalidation was broadcast",
 		file: "tier/invalidate.go",
-		old: "\tif err = c.publish(ctx, origin, names, tick); err == nil {\n",
-		new: "\tc.sweeper.offer(names, tick)\n\ttime.Sleep(50 * time.Millisecond)\n\tif err = c.publish(ctx, origin, names, tick); err == nil {\n",
-		pkg: "tier", run: "^TestSweepComesLast$",
+		old:  "\tif err = c.publish(ctx, origin, names, tick); err == nil {\n",
+		new:  "\tc.sweeper.offer(names, tick)\n\ttime.Sleep(50 * time.Millisecond)\n\tif err = c.publish(ctx, origin, names, tick); err == nil {\n",
+		pkg:  "tier", run: "^TestSweepComesLast$",
 	},
 	{
 		name: "sweep-unacknowledged", rule: "an invalidation that failed is not swept",
