@@ -6,6 +6,7 @@
 //	go run ./bench hit         an L1 hit against a bare ristretto
 //	go run ./bench coherence   pgbench writes, pods read: every cached balance is right
 //	go run ./bench fanout      invalidated names a second from one follower to all pods
+//	go run ./bench keys        what counting, measuring and deleting a million keys costs other clients of Redis
 //
 // Each takes -json, and -h for the rest.
 //
@@ -60,4 +61,11 @@
 // nothing. Names a second count until the last pod has applied the last name. Every tenth of a second the follower tells of a call
 // that has just returned, and each pod says how long after that it had applied it: the delay includes the way of that
 // question through the program. Beside other work, and with all processes on two cores, look at the processor time of a name.
+//
+// # Keys
+//
+// A process of its own reads small keys, at random times, each read timed from its sending; the operations of tier run in another, over
+// entries that were stored as loads would have. Windows in which nothing runs lie before, between and after the operations, and figures are
+// medians of windows: what else the machine does meets both. It fails where the p99 during an operation is above twice that of idle, or where an
+// operation did not find every entry. "Delete, key by key" has a pattern that matches every key and covers no space, so that each is an invalidation.
 package main

@@ -30,6 +30,7 @@ type podConfig struct {
 	Herd      *herdPodConfig      `json:"herd,omitempty"`
 	Coherence *coherencePodConfig `json:"coherence,omitempty"`
 	Fanout    *fanoutPodConfig    `json:"fanout,omitempty"`
+	KeysOther *keysPodConfig      `json:"keys_other,omitempty"`
 }
 
 // closeTimeout bounds the end of a pod's role.
@@ -88,6 +89,8 @@ func newRole(ctx context.Context, m message, w *wire) (role, error) {
 		return newCoherencePod(ctx, *cfg.Coherence, w)
 	case cfg.Fanout != nil:
 		return newFanoutPod(ctx, *cfg.Fanout, w)
+	case cfg.KeysOther != nil:
+		return newKeysPod(ctx, *cfg.KeysOther)
 	}
 	return nil, errors.New("no role")
 }

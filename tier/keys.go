@@ -13,7 +13,7 @@ const DefaultKeyRate = 10_000
 // A KeyQuery says which keys an operation is about, and how fast it goes. Only Pattern is required.
 //
 // An operation looks at this pod's L1, and walks through all keys of the Redis, other caches' too, with SCAN on every master: a page of
-// about 50, then a pause, in the caller's goroutine and in memory that does not grow with their number. A key that is
+// about 20, then a pause, in the caller's goroutine and in memory that does not grow with their number. A key that is
 // there all the time is found; one that comes or goes meanwhile may be. Redis may show a key twice while it makes its own table larger or
 // smaller, so counts are exact as long as that does not happen. A call that fails is tried three times, and then ends the operation.
 type KeyQuery struct {
@@ -22,7 +22,8 @@ type KeyQuery struct {
 	// '?' in it goes through [QuotePattern]. It never reaches another cache, nor what is no entry: leases, the counter, tables.
 	Pattern string
 
-	// Rate is how many keys of Redis are looked at in a second at most, on all masters together. Zero: DefaultKeyRate.
+	// Rate is how many keys of Redis are looked at in a second at most, on all masters together. One that Delete invalidates by itself
+	// counts as three. Zero: DefaultKeyRate.
 	Rate int
 
 	// Sample makes Usage ask Redis about each n-th key that matches, and estimate the others. Zero or one: about each. The other operations

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/tandem-cache/tandem/local"
-	"github.com/tandem-cache/tandem/remote"
 )
 
 // A keyDeletion is a Delete under way.
@@ -16,6 +15,13 @@ type keyDeletion struct {
 	last   string // the space that covers was asked about last: keys of one follow each other
 	answer bool
 }
+
+// An invalidation occupies Redis for longer than a look, most of it with the table of recent names: about 8 µs for each name. So few go
+// at once, and each counts against the rate.
+const (
+	keyBatch  = 10
+	keyWeight = 2 // looks
+)
 
 // maxFlushed bounds keyDeletion.flushed: after so many, one may be flushed again.
 const maxFlushed = 4096
@@ -113,7 +119,7 @@ func (d *keyDeletion) remove(ctx context.Context, page []string) (found int, err
 	if err != nil {
 		return 0, err
 	}
-	if err := d.invalidate(ctx, names); err != nil {
+	if err := d.invalidateEach(ctx, names); err != nil {
 		return 0, err
 	}
 	return len(values), d.evict(ctx, covered, values)
@@ -141,12 +147,7 @@ func (d *keyDeletion) evict(ctx context.Context, covered, values []string) error
 func (d *keyDeletion) removeLocal(ctx context.Context) error {
 	var names []string
 	send := func() error {
-		if d.cache.remote != nil {
-			if err := d.pause(ctx, len(names)); err != nil {
-				return err
-			}
-		}
-		err := d.invalidate(ctx, names)
+		err := d.invalidateEach(ctx, names)
 		names = names[:0]
 		return err
 	}
@@ -158,13 +159,28 @@ func (d *keyDeletion) removeLocal(ctx context.Context) error {
 			continue
 		}
 		names = append(names, Key(k.space.name, k.entry.ID))
-		if len(names) == remote.ScanCount {
+		if len(names) == keyBatch {
 			if err := send(); err != nil {
 				return err
 			}
 		}
 	}
 	return send()
+}
+
+// invalidateEach outdates keys as the rate allows. With L1 alone it does not wait.
+func (d *keyDeletion) invalidateEach(ctx context.Context, names []string) error {
+	for batch := range slices.Chunk(names, keyBatch) {
+		if d.cache.remote != nil {
+			if err := d.pause(ctx, keyWeight*len(batch)); err != nil {
+				return err
+			}
+		}
+		if err := d.invalidate(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // invalidate is [Cache.Invalidate], tried again where Redis fails.
