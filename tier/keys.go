@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// DefaultKeyRate is a [KeyQuery]'s Rate: a million keys take under two minutes, and Redis is busy with them for a few hundredths of its time.
+// DefaultKeyRate is a [KeyQuery]'s Rate: a million keys take 100 s, and five minutes where Delete invalidates each.
 const DefaultKeyRate = 10_000
 
 // A KeyQuery says which keys an operation is about, and how fast it goes. Only Pattern is required.
 //
 // An operation looks at this pod's L1, and walks through all keys of the Redis, other caches' too, with SCAN on every master: a page of
-// about 20, then a pause, in the caller's goroutine and in memory that does not grow with their number. A key that is
-// there all the time is found; one that comes or goes meanwhile may be. Redis may show a key twice while it makes its own table larger or
-// smaller, so counts are exact as long as that does not happen. A call that fails is tried three times, and then ends the operation.
+// about 20, then a pause, in the caller's goroutine. It remembers a page, and 8 bytes for each entry of L1. A key that is there all
+// the time is found; one that comes or goes meanwhile may be. Redis may show a key twice while it makes its own table larger or smaller, or
+// moves slots: counts are exact but for that. A call that fails is tried three times, and then ends the operation; so does a Redis that
+// was restarted or replaced in the middle.
 type KeyQuery struct {
 	// Pattern is what a key, domain:type:identifier, has to match as a whole, and in a space the identifier: '*' is any number of any
 	// bytes, colons too, '?' is any one; all else is itself. "*" is every key; "orders:*" is a domain. An identifier that has '*' or

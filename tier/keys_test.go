@@ -213,6 +213,21 @@ func TestDeleteOfWholeSpacesReachesOtherPods(t *testing.T) {
 	}
 }
 
+// A key of the space in L2 is not what makes it known.
+func TestDeleteReachesOtherPodsWhereL2HasNothing(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	client, src := connect(t, addr), &source{}
+	a, b := newPod(t, addr, src), newPod(t, addr, src)
+	inL2(t, client, b.Space, "test:row", "evicted")
+	client.Del(t.Context(), "shop:test:row:evicted")
+	src.write("evicted")
+	if n, err := a.Delete(t.Context(), all("*")); err != nil || n != (tier.KeyCount{}) {
+		t.Errorf("got %+v, %v; want nothing", n, err)
+	}
+	heard(t, b, a)
+	b.want(t, "evicted", 1)
+}
+
 // A space that the pod has not opened is flushed when a key of it turns up.
 func TestDeleteReachesSpacesNotOpenedHere(t *testing.T) {
 	addr := servertest.StartRedis(t).Addr
