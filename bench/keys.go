@@ -276,7 +276,7 @@ func readsOf(windows []keysLatencies) keysReads {
 // fill stores what is missing of the entries, as loads of other pods would have.
 func (r *keysRun) fill(ctx context.Context) error {
 	value, err := (&remote.Envelope{
-		Token: remote.NewToken(), Codec: remote.CodecName, Written: time.Now(), Payload: make([]byte, r.options.bytes),
+		Token: remote.NewToken(), Codec: remote.MsgPack{}.Name(), Written: time.Now(), Payload: make([]byte, r.options.bytes),
 	}).AppendTo(nil)
 	if err != nil {
 		return err

@@ -130,8 +130,7 @@ func (m scanned) unchanged(ctx context.Context) error {
 // serverOf is the identity of the process that answers; "" where it is not told.
 func serverOf(ctx context.Context, client *redis.Client) (string, error) {
 	info, err := client.Info(ctx, "server").Result()
-	var refused redis.Error
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[redis.Error](err); refused {
 		return "", nil
 	}
 	for line := range strings.Lines(info) {

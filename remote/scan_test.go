@@ -117,8 +117,9 @@ func TestScannerNoticesAnotherServer(t *testing.T) {
 	}
 	server.Restart()
 	fill()
-	for more, err := true, error(nil); ; {
-		if _, more, err = sc.Next(t.Context()); err != nil {
+	for {
+		_, more, err := sc.Next(t.Context())
+		if err != nil {
 			if !strings.Contains(err.Error(), "restarted or replaced") {
 				t.Error(err)
 			}

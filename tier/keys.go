@@ -63,12 +63,12 @@ type KeyCount struct {
 
 // A KeyUsage is what entries take.
 type KeyUsage struct {
-	L1, L2   TierUsage
+	L1, L2   MemoryUsage
 	Measured int // entries in L2 that Redis was asked about; below L2.Keys, L2 is an estimate
 }
 
-// A TierUsage is what entries take in one tier.
-type TierUsage struct {
+// A MemoryUsage is what entries take in one tier.
+type MemoryUsage struct {
 	Keys  int
 	Bytes int64
 }
@@ -221,7 +221,7 @@ func (c *Cache) usage(ctx context.Context, q KeyQuery, within string) (u KeyUsag
 		}
 		if asked > 0 { // what was not asked about is like the rest: in part markers, too
 			share := float64(found) / float64(asked)
-			u.L2 = TierUsage{Keys: int(share*float64(u.Measured) + 0.5), Bytes: int64(share*float64(bytes) + 0.5)}
+			u.L2 = MemoryUsage{Keys: int(share*float64(u.Measured) + 0.5), Bytes: int64(share*float64(bytes) + 0.5)}
 		}
 	}
 	return u, nil

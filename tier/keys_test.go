@@ -176,7 +176,7 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.L1.Keys != 1 || u.L1.Bytes < 200 || u.L2 != (tier.TierUsage{Keys: count, Bytes: bytes}) || u.Measured != count {
+	if u.L1.Keys != 1 || u.L1.Bytes < 200 || u.L2 != (tier.MemoryUsage{Keys: count, Bytes: bytes}) || u.Measured != count {
 		t.Errorf("got %+v; want %d in L2, of %d bytes", u, count, bytes)
 	}
 	q := all("*")
