@@ -303,15 +303,47 @@ func (p *pod) write(ctx context.Context, random *rand.Rand) {
 		if random.IntN(8) == 0 {
 			query, id = `UPDATE items SET version = version + 1 WHERE shelf = $1 RETURNING id, version`, 1+random.IntN(shelves)
 		}
+		if random.IntN(6) == 0 {
+			p.set(limited, 1+random.IntN(shelfRows))
+			return
+		}
 		raised, err := raise(limited, p.db, p.history, query, id)
 		if err != nil {
 			return
 		}
 		p.writes.Add(1)
-		if random.IntN(3) == 0 {
+		switch random.IntN(30) {
+		case 0:
+			begin := p.announce(raised)
+			_, err := p.cache.Delete(limited, tier.KeyQuery{Pattern: "*"})
+			p.acknowledge(begin, err, raised)
+		case 1, 2, 3, 4, 5, 6, 7, 8, 9:
 			p.invalidate(limited, raised)
 		}
 	})
+}
+
+// set raises the version of one item and Sets what it has written.
+func (p *pod) set(ctx context.Context, id int) {
+	text := strconv.Itoa(id)
+	var raised versions
+	var begin instant
+	_, err := p.items.SetWith(ctx, text, func(ctx context.Context) (v versionsValue, err error) {
+		raised, err = raise(ctx, p.db, p.history, `UPDATE items SET version = version + 1 WHERE id = $1 RETURNING id, version`, id)
+		for _, r := range raised {
+			v.IDs, v.Versions = append(v.IDs, r.id), append(v.Versions, r.version)
+		}
+		p.writes.Add(1)
+		begin = p.announce(raised)
+		return v, err
+	})
+	if begin == 0 { // it was not written, as far as is known
+		return
+	}
+	if err == nil {
+		err = p.cache.InvalidateTag(ctx, "item", text) // for the shelves; Set has outdated the item's key
+	}
+	p.acknowledge(begin, err, raised)
 }
 
 // A querier is a pool or a connection.
@@ -344,11 +376,22 @@ func (p *pod) invalidate(ctx context.Context, raised versions) {
 		id := strconv.Itoa(r.id)
 		names = append(names, tier.Key(itemSpace, id), tier.Tag("item", id))
 	}
-	begin := now()
-	p.history.write(true, "T", int64(begin), raised)
+	begin := p.announce(raised)
 	var err error
 	if !p.cfg.sabotaged(sabotageFake) {
 		err = p.cache.Invalidate(ctx, names...)
 	}
+	p.acknowledge(begin, err, raised)
+}
+
+// announce writes down that an invalidation is about to be sent.
+func (p *pod) announce(raised versions) (begin instant) {
+	begin = now()
+	p.history.write(true, "T", int64(begin), raised)
+	return begin
+}
+
+// acknowledge writes down how it has returned.
+func (p *pod) acknowledge(begin instant, err error, raised versions) {
 	p.history.write(true, "E", int64(begin), int64(now()), err == nil, raised)
 }

@@ -99,20 +99,33 @@ func (w *world) ackedByFeed(n int) {
 	}
 }
 
-// invalidate tells the cache of a change directly, once it is visible. Of one that a replica may not have yet, that promises nothing.
+// invalidate tells the cache of a change directly, once it is visible.
 func (p *pod) invalidate(ctx context.Context, c *commit, names ...string) {
+	p.announce(ctx, c, func(cache *tier.Cache) error { return cache.Invalidate(ctx, names...) })
+}
+
+// deleteAll does so by deleting everything.
+func (p *pod) deleteAll(ctx context.Context, c *commit) {
+	p.announce(ctx, c, func(cache *tier.Cache) error {
+		_, err := cache.Delete(ctx, tier.KeyQuery{Pattern: "*"})
+		return err
+	})
+}
+
+func (p *pod) announce(ctx context.Context, c *commit, invalidate func(*tier.Cache) error) {
 	if sleep(ctx, time.Until(c.visible)) != nil {
 		return
 	}
 	l, done := p.use()
 	defer done()
 	reign := p.world.cluster.reign()
-	if err := l.cache.Invalidate(ctx, names...); err == nil {
+	if err := invalidate(l.cache); err == nil {
 		p.acknowledged(c, l, reign)
 	}
 }
 
-// acknowledged notes that a pod has been told so of a change that it announced itself.
+// acknowledged notes that a pod has been told so of a change that it announced itself. Of one that a replica may not have yet, that promises
+// nothing.
 func (p *pod) acknowledged(c *commit, l *life, reign int) {
 	w := p.world
 	if w.source.replica {

@@ -132,6 +132,9 @@ func (w *world) writer(ctx context.Context, rnd *rand.Rand) {
 			names = []string{tier.SpaceName(rowSpace), tier.SpaceName(listSpace)} // and so the pages
 		case 1:
 			names[1] = tier.Entity("row")
+		case 2:
+			wg.Go(func() { p.deleteAll(ctx, c) })
+			continue
 		}
 		wg.Go(func() { p.invalidate(ctx, c, names...) })
 	}
@@ -180,7 +183,7 @@ func (w *world) breakNetwork(rnd *rand.Rand) {
 func (w *world) breakServer(ctx context.Context, rnd *rand.Rand) {
 	switch rnd.IntN(6) {
 	case 0, 1:
-		part := []string{"sim:row:", "sim:list:", "sim:page:", "{names:", "{names:", "{tick}", ":head", ":journal", "{feed:"}[rnd.IntN(9)]
+		part := []string{"sim:row:", "sim:list:", "sim:page:", "{names:", "{names:", "{tick}", ":head", ":journal", "{feed:", "{tag:"}[rnd.IntN(10)]
 		w.note("fault: Redis evicts one of %s", part)
 		w.cluster.evict(rnd, part)
 	case 2:
