@@ -9,7 +9,8 @@ import (
 )
 
 // Set outdates the entry of id on every pod, and stores v in its place. nil means that the invalidation is acknowledged, as with
-// [Space.Invalidate]; that v was stored is best effort (tandem_sets_total tells). v is shared from then on: do not change it.
+// [Space.Invalidate]; that v was stored is best effort (tandem_sets_total tells). v is shared from then on, unless there is
+// a SpaceConfig.Clone: do not change it.
 //
 // v was written to the source before the call. So another writer's change may be newer, and outdated already:
 //
@@ -27,7 +28,7 @@ func (s *Space[V]) Set(ctx context.Context, id string, v V) error {
 	if err != nil {
 		return err
 	}
-	return snap.set(ctx, v, 0)
+	return snap.set(ctx, s.own(v), 0)
 }
 
 // SetWith runs write, which changes the source and returns the value as the source has it, and then does what [Space.Set] does. If anybody
@@ -48,15 +49,28 @@ func (s *Space[V]) SetWith(ctx context.Context, id string, write func(ctx contex
 	}
 	err = snap.run(ctx, func(ctx context.Context) (any, error) {
 		var err error
-		v, err = write(ctx)
-		return v, err
+		if v, err = write(ctx); err != nil {
+			return nil, err
+		}
+		return s.own(v), nil
 	})
 	return v, err
 }
 
+// own returns what may be stored of a caller's value: a copy, where readers get copies.
+func (s *Space[V]) own(v V) V {
+	if s.clone == nil {
+		return v
+	}
+	return s.clone(v)
+}
+
 // A Snapshot is taken before a write, or before a read of the source, to Set the value afterwards. It may be forgotten unused. Its
 // DependsOn may be called from any goroutine.
-type Snapshot[V any] struct{ core *snapshot }
+type Snapshot[V any] struct {
+	core  *snapshot
+	space *Space[V]
+}
 
 // Snapshot notes the state of the cache for a Set of id that will follow, for writes that do not fit into [Space.SetWith]. It blocks nobody
 // and holds nothing in Redis. It does not fail with Redis: its Set will then store nothing.
@@ -65,7 +79,7 @@ func (s *Space[V]) Snapshot(ctx context.Context, id string) (*Snapshot[V], error
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot[V]{core}, nil
+	return &Snapshot[V]{core, s}, nil
 }
 
 // DependsOn records that the value to be set was made from the object id of entity. See the function [DependsOn]. A malformed entity or id
@@ -80,7 +94,7 @@ func (s *Snapshot[V]) DependsOn(entity, id string) {
 // Set is an error and does nothing. If anybody has invalidated the entry since the snapshot, or the snapshot is older than
 // SpaceConfig.LoadTimeout, it invalidates and does not store.
 func (s *Snapshot[V]) Set(ctx context.Context, v V) error {
-	return s.core.set(ctx, v, time.Since(s.core.began.wall))
+	return s.core.set(ctx, s.space.own(v), time.Since(s.core.began.wall))
 }
 
 // snapshot is a Snapshot without its type.

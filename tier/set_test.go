@@ -341,3 +341,52 @@ func TestSetLivesFromItsSnapshot(t *testing.T) {
 		}
 	})
 }
+
+// Where readers get copies, the caller of a Set keeps its value for itself.
+func TestSetCopiesWhereReadersDo(t *testing.T) {
+	clone := func(v []int) []int { return append([]int(nil), v...) }
+	s := newSpace(t, openCache(t, tier.Config{}), tier.SpaceConfig[[]int]{Name: "test:row", Strategy: tier.TTL(time.Minute), Clone: clone})
+	value := []int{1}
+	for name, set := range map[string]func() error{
+		"Set": func() error { return s.Set(t.Context(), "k", value) },
+		"SetWith": func() error {
+			_, err := s.SetWith(t.Context(), "k", func(context.Context) ([]int, error) { return value, nil })
+			return err
+		},
+		"Snapshot": func() error {
+			snap, err := s.Snapshot(t.Context(), "k")
+			if err != nil {
+				return err
+			}
+			return snap.Set(t.Context(), value)
+		},
+	} {
+		value[0] = 1
+		if err := set(); err != nil {
+			t.Fatal(err)
+		}
+		value[0] = 2
+		if got, ok := s.Peek(t.Context(), "k"); !ok || got[0] != 1 {
+			t.Errorf("%s: got %v, %v; want [1]", name, got, ok)
+		}
+	}
+}
+
+// A Set's value is encrypted as it is stored, with the ticks that it was raised to.
+func TestSetIsSealed(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	a, b := newSealedPod(t, addr, newKeyring(t, 1, 1), 0), newSealedPod(t, addr, newKeyring(t, 1, 1), 0)
+	_, err := a.rows.SetWith(t.Context(), "k", func(ctx context.Context) (string, error) {
+		tier.DependsOn(ctx, "row", "k")
+		return "written", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.rows.Get(t.Context(), "k"); got != "written" || err != nil {
+		t.Errorf("another pod got %q, %v; want what was Set", got, err)
+	}
+	if n := b.loads.Load(); n != 0 {
+		t.Errorf("%d loads; want 0", n)
+	}
+}
