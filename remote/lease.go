@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -10,14 +11,37 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Token names one load. Two loads never share one, also not two of the same pod.
+// A Token names one load. Two loads never share one, also not two of the same pod. Its first bytes name the pod.
 type Token [16]byte
 
-// NewToken returns a random token.
+// NewToken returns a random token, of no pod in particular.
 func NewToken() (t Token) {
 	_, _ = rand.Read(t[:]) // never fails
 	return t
 }
+
+// Pod is whose load it is.
+func (t Token) Pod() Pod { return Pod(t[:len(Pod{})]) }
+
+// A Pod names a cache in one process, so that an operator sees who holds a lease. Nothing rests on it: of 10,000 pods, about one time in a
+// hundred, two share a name.
+type Pod [4]byte
+
+// NewPod returns a random name.
+func NewPod() (p Pod) {
+	_, _ = rand.Read(p[:])
+	return p
+}
+
+// NewToken returns a token for a load of the pod: its name and 12 random bytes.
+func (p Pod) NewToken() Token {
+	t := NewToken()
+	copy(t[:], p[:])
+	return t
+}
+
+// String is the name in 8 hex digits.
+func (p Pod) String() string { return hex.EncodeToString(p[:]) }
 
 // headLen is what names a value or a marker without reading it whole: kind, version, token.
 const headLen = 18
