@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -130,6 +131,7 @@ type Cache struct {
 
 	guard   *local.Guard
 	trusted atomic.Int64 // L1 may answer until this instant of the cache's clock
+	pod     remote.Pod   // in the tokens of its loads
 	store   *local.Store
 	keeper  *keeper
 	flights flights
@@ -157,7 +159,9 @@ type Cache struct {
 	flying  sync.WaitGroup // flights
 	loaders sync.WaitGroup // loaders that a flight may have given up
 
-	stats cacheStats
+	stats    cacheStats
+	outcomes outcomes // for Explain
+	history  history  // for Explain
 }
 
 // Open makes a cache. It talks to Redis in the background and waits at most about a second, and no longer than ctx, for the
@@ -174,12 +178,14 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c := &Cache{
 		cfg: cfg, start: time.Now(),
 		guard: local.NewGuard(local.DefaultTableSize), store: store,
+		pod:    remote.NewPod(),
 		loads:  semaphore.NewWeighted(cfg.MaxLoads),
 		synced: make(chan struct{}), closed: make(chan struct{}),
 		byName: make(map[string]*space), feeds: make(map[string]*feedState),
 	}
 	c.flights.byKey = make(map[flightKey]*flight)
 	c.waiters.byKey = make(map[string]map[chan struct{}]struct{})
+	c.outcomes.seed = maphash.MakeSeed()
 	c.stats.init(cfg.Name)
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {

@@ -186,16 +186,16 @@ func (d *dependencies) takeAnswer(a answer, asked, maxStaleness time.Duration) {
 }
 
 // nested is a read inside a load: what it brings, the load depends on.
-func (sp *space) nested(ctx context.Context, id string, load loader) (*local.Entry, error) {
+func (sp *space) nested(ctx context.Context, id string, load loader) (*local.Entry, Tier, error) {
 	d, at := sp.cache.dependenciesOf(ctx), sp.cache.now()
-	e := sp.hit(id)
+	e, from := sp.hit(id), TierL1
 	if e == nil {
 		var err error
-		if e, err = sp.read(ctx, id, load); err != nil {
+		if e, from, err = sp.read(ctx, id, load); err != nil {
 			d.destabilize() // a loader that goes on without it has made something of less than there is
-			return nil, err
+			return nil, "", err
 		}
 	}
 	d.inherit(e, at, sp.cache.cfg.MaxStaleness)
-	return e, nil
+	return e, from, nil
 }

@@ -20,6 +20,8 @@ type flight struct {
 	entry  *local.Entry
 	err    error
 	asOf   time.Duration // on the cache's clock: before the source was read, or L2
+	from   Tier
+	dead   string // why what L2 had was of no use, as in metrics; of the goroutine that flies it
 
 	// Guarded by flights.mu:
 	finished bool
@@ -108,6 +110,7 @@ func (c *Cache) land(began time.Time, flights []*flight, gots []fetched) {
 	leased := make([]fetched, 0, len(gots))
 	for i, got := range gots {
 		flights[i].space.stats.readTime[got.from].Observe(time.Since(began).Seconds())
+		c.outcomes.landed(flights[i], got, began)
 		c.finish(flights[i], got)
 		if got.lease != nil {
 			leased = append(leased, got)
@@ -122,7 +125,7 @@ func (c *Cache) land(began time.Time, flights []*flight, gots []fetched) {
 func (c *Cache) finish(f *flight, got fetched) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
-	f.entry, f.err, f.asOf, f.finished = got.entry, got.err, got.asOf, true
+	f.entry, f.err, f.asOf, f.from, f.finished = got.entry, got.err, got.asOf, tiers[got.from], true
 	if f.err != nil || !f.space.usable(f.entry) || !c.keeper.offer(keeperJob{flight: f}) {
 		c.flights.forgetLocked(f)
 	}

@@ -56,6 +56,7 @@ type Health struct {
 	Problems  []string              `json:"problems"`
 	Warnings  []string              `json:"warnings"` // settings that weaken a promise
 	Cache     string                `json:"cache"`
+	Pod       string                `json:"pod"` // this one's name, new at each start; Explain tells others by theirs
 	Redis     RedisHealth           `json:"redis"`
 	L1        L1Health              `json:"l1"`
 	Bus       *BusHealth            `json:"bus,omitempty"` // with Redis
@@ -117,7 +118,7 @@ type FeedHealth struct {
 // Health asks Redis for a sign of life and says how the cache is.
 func (c *Cache) Health(ctx context.Context) Health {
 	h := Health{
-		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Warnings: []string{}, Cache: c.cfg.Name,
+		Timestamp: timestamp(time.Now()), Status: "ok", Problems: []string{}, Warnings: []string{}, Cache: c.cfg.Name, Pod: c.pod.String(),
 		Redis: c.redisHealth(ctx),
 		L1:    L1Health{Trusted: c.isTrusted(), Resyncs: c.stats.resyncs.Load()},
 		Feeds: map[string]FeedHealth{}, Domains: []string{}, Spaces: []SpaceHealth{},

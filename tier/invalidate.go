@@ -75,6 +75,7 @@ func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []strin
 	if c.remote == nil {
 		c.alone.Lock()
 		c.apply(names, c.guard.Heard()+1)
+		c.history.note(c.guard.Heard(), origin)
 		c.alone.Unlock()
 		c.countInvalidations(origin, names)
 		return nil

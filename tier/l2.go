@@ -10,38 +10,49 @@ import (
 )
 
 // admit turns bytes from L2 into an entry, or nil when they are outdated, expired or unreadable and may be replaced. born is
-// the guard's number noted before they were read. An error says that Redis, which had to be asked, did not answer.
-func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, born uint64) (*local.Entry, error) {
+// the guard's number noted before they were read. dead says why, as in metrics. An error says that Redis, which had to be asked, did not
+// answer.
+func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, born uint64) (e *local.Entry, dead string, err error) {
+	e, why, err := sp.examine(id, raw, born, func(names []local.Name) (bool, error) { return c.judge(ctx, names) })
+	switch {
+	case err != nil:
+		return nil, "", err
+	case e == nil:
+		sp.stats.dead(why)
+		return nil, reasonTexts[why], nil
+	}
+	c.guard.Hear(e.Names[0].Tick) // the envelope's: an invalidation by this pod is above it, also where the counter was lost
+	return e, "", nil
+}
+
+// examine makes bytes from L2 an entry, or says why they are of no use. judge says whether a value that stands on names is valid. It counts
+// nothing and leaves no trace.
+func (sp *space) examine(id string, raw []byte, born uint64, judge func([]local.Name) (bool, error)) (*local.Entry, reason, error) {
+	c := sp.cache
 	env, why := sp.open(raw)
 	if env == nil {
-		sp.stats.dead(why)
-		return nil, nil
+		return nil, why, nil
 	}
 	feeds := sp.otherFeeds(env.Names)
 	if now := c.now(); !sp.current(now, now-age(env), feeds) {
-		sp.stats.dead(reasonSilent)
-		return nil, nil
+		return nil, reasonSilent, nil
 	}
 	names := sp.names(id, env.Tick, env.Names)
-	valid, err := c.judge(ctx, names)
+	valid, err := judge(names)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !valid {
-		sp.stats.dead(reasonInvalidated)
-		return nil, nil
+		return nil, reasonInvalidated, nil
 	}
 	payload, why := sp.unpack(sp.key(id), env)
 	if why != 0 {
-		sp.stats.dead(why)
-		return nil, nil
+		return nil, why, nil
 	}
 	value, err := sp.decodeFound(id, env, payload)
 	if err != nil {
-		sp.stats.dead(reasonUnreadable)
-		return nil, nil
+		return nil, reasonUnreadable, nil
 	}
-	c.guard.Hear(env.Tick) // an invalidation by this pod is above it, also where the counter was lost
 	e := local.NewEntry(sp.number, id, value, born, names)
 	coverBy(e, feeds)
 	sp.noteOriginal(e, payload)
@@ -50,7 +61,7 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 	if !env.Hard.IsZero() {
 		e.Expires = expiry(c.now(), sp.life(env))
 	}
-	return e, nil
+	return e, 0, nil
 }
 
 // open reads an envelope that this space may use, or says why not.
@@ -81,17 +92,25 @@ func (sp *space) life(env *remote.Envelope) time.Duration {
 	return left
 }
 
+// judgeHere is what this pod knows of a value from L2; not known: Redis's table decides.
+func (c *Cache) judgeHere(names []local.Name) (valid, known bool) {
+	trusted := c.isTrusted()
+	switch verdict := c.guard.Judge(names); {
+	case verdict == local.Dead:
+		return false, true
+	case verdict == local.Valid && trusted:
+		return true, true
+	}
+	return false, false
+}
+
 // judge decides on a value from L2. What this pod has heard is final; where it may have missed something, Redis's table decides.
 //
 // A resync may come between the two looks, or after both. It flushes L1 when it has raised the floor: what was judged by the floor of before
 // does not stay.
 func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
-	trusted := c.isTrusted()
-	switch verdict := c.guard.Judge(names); {
-	case verdict == local.Dead:
-		return false, nil
-	case verdict == local.Valid && trusted:
-		return true, nil
+	if valid, known := c.judgeHere(names); known {
+		return valid, nil
 	}
 	asked := make([]remote.Name, len(names))
 	for i, n := range names {
@@ -130,7 +149,7 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	if err != nil || raw == nil {
 		return nil
 	}
-	e, err := c.admit(ctx, sp, id, raw, born)
+	e, _, err := c.admit(ctx, sp, id, raw, born)
 	if err != nil {
 		return nil
 	}

@@ -26,13 +26,15 @@ type lease struct {
 	unfilled bool             // it is given back in any case
 }
 
+func (l *lease) refuse(why reason) { l.space.refuse(l.hold.Key, why) }
+
 // fetchLeased asks for the lease and loads, or waits for who holds it. dead is the outdated value found at the key.
 //
 // It waits for a notice of the fill and, since a notice may get lost, looks again from time to time. After LoadTimeout, and
 // whenever Redis fails, it loads on its own: the lease saves loads, nothing rests on it.
 func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched {
 	key := f.key()
-	hold := remote.Hold{Key: key, Token: remote.NewToken()}
+	hold := remote.Hold{Key: key, Token: c.pod.NewToken()}
 	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
 	defer c.waiters.remove(key, wake)
 	waiting, cancel := f.space.patience(ctx)
@@ -136,7 +138,7 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 			stored = append(stored, dependentOf(fills[i], gots[i].lease.env))
 		}
 		if fills[i].Value != nil && !filled.Stored {
-			gots[i].lease.space.stats.refuse(reasonLease)
+			gots[i].lease.refuse(reasonLease)
 		}
 		if fills[i].Value != nil && filled.Err != nil { // give the marker back, lest others wait until it expires
 			back = append(back, remote.Fill{Hold: fills[i].Hold})
@@ -172,13 +174,13 @@ func (c *Cache) fillOf(got fetched) remote.Fill {
 	sp, env := got.lease.space, got.lease.env
 	if !env.Hard.IsZero() {
 		if fill.Life = time.Until(env.Hard); fill.Life <= 0 {
-			sp.stats.refuse(reasonStale)
+			got.lease.refuse(reasonStale)
 			return fill
 		}
 	}
 	value, err := sp.pack(fill.Key, env)
 	if err != nil {
-		sp.stats.refuse(reasonEncode)
+		got.lease.refuse(reasonEncode)
 		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", fill.Key, "error", err)
 		return fill
 	}
@@ -192,7 +194,7 @@ func (c *Cache) worthFilling(got fetched) bool {
 		return false
 	}
 	if c.guard.Judge(got.entry.Names) == local.Dead { // not Check: a flush of L1 says nothing of L2
-		got.lease.space.stats.refuse(reasonMoved)
+		got.lease.refuse(reasonMoved)
 		return false
 	}
 	return true

@@ -73,6 +73,7 @@ func (l listener) Handle(m bus.Message) error {
 			return err
 		}
 		c.apply(m.Names, m.Tick)
+		c.history.note(m.Tick, m.Origin)
 		c.countInvalidations(m.Origin, m.Names)
 	case bus.Filled:
 		c.waiters.wake(m.Names...)

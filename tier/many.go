@@ -223,7 +223,7 @@ func (c *Cache) leaseMany(ctx context.Context, missing []miss, alone []*flight, 
 	}
 	asks := make([]remote.Ask, len(missing))
 	for i, m := range missing {
-		asks[i] = remote.Ask{Hold: remote.Hold{Key: m.flight.key(), Token: remote.NewToken()}, Dead: m.dead}
+		asks[i] = remote.Ask{Hold: remote.Hold{Key: m.flight.key(), Token: c.pod.NewToken()}, Dead: m.dead}
 	}
 	for i, answer := range c.remoteAcquire(ctx, asks) {
 		f := missing[i].flight

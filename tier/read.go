@@ -44,9 +44,9 @@ func (sp *space) usable(e *local.Entry) bool {
 //
 // So it judges what the flight brings, and goes round once more if a name moved; the second flight began after the caller. A pod that is
 // not trusted may not have heard of 2: there the flight must have read late enough, whatever it stands on.
-func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry, error) {
+func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry, Tier, error) {
 	if err := checkID(id); err != nil {
-		return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+		return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 	}
 	c := sp.cache
 	came := c.arrive()
@@ -55,10 +55,10 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		e, f, lead, err := c.join(ctx, sp, id, load)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+			return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 		case e != nil:
 			sp.stats.l1Hits.inc()
-			return e, nil
+			return e, TierL1, nil
 		case lead:
 			go c.fly(f)
 		case !joined:
@@ -68,13 +68,13 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		err = f.wait(ctx)
 		c.flights.leave(c.dependenciesOf(ctx), f)
 		if err != nil {
-			return nil, fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+			return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
 		}
 		if f.err != nil {
-			return nil, f.err
+			return nil, "", f.err
 		}
 		if c.serves(f, came) {
-			return f.entry, nil
+			return f.entry, f.from, nil
 		}
 	}
 }
@@ -140,7 +140,8 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 // admitted is what a flight brings from L2; without an entry when raw is of no use. This pod's table may have judged it, which proves
 // nothing of the last MaxStaleness.
 func (c *Cache) admitted(ctx context.Context, f *flight, raw []byte, born uint64, at time.Duration) (fetched, error) {
-	e, err := c.admit(ctx, f.space, f.id, raw, born)
+	e, dead, err := c.admit(ctx, f.space, f.id, raw, born)
+	f.dead = dead
 	if e != nil {
 		f.space.stats.l2Hits.Inc()
 	}

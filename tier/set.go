@@ -168,7 +168,7 @@ func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error
 	}
 	stats := &s.space.stats
 	if why, ok := s.usable(); !ok {
-		stats.refuse(why)
+		s.space.refuse(s.key(), why)
 		stats.notSet.Inc()
 		return s.invalidate(ctx)
 	}

@@ -20,6 +20,8 @@ type offer struct {
 // name is the key's, on which an entry stands first of all.
 func (o offer) name() string { return o.entry.Names[0].Text }
 
+func (o offer) refuse(why reason) { o.space.refuse(o.space.key(o.entry.ID), why) }
+
 // raise lets the value stand on its key at the tick of the Set's own invalidation, which it would not survive otherwise. All else stays at the
 // snapshot's: others may have invalidated it meanwhile.
 func (o offer) raise(tick uint64) {
@@ -61,9 +63,10 @@ func (c *Cache) setAlone(o offer) (stored bool) {
 	stored = c.guard.Check(o.entry) == local.Valid
 	tick := c.guard.Heard() + 1
 	c.apply(names, tick)
+	c.history.note(tick, originAPI)
 	c.countInvalidations(originAPI, names)
 	if !stored {
-		o.space.stats.refuse(reasonMoved)
+		o.refuse(reasonMoved)
 		return false
 	}
 	o.raise(tick)
@@ -86,12 +89,12 @@ func (c *Cache) setRemote(ctx context.Context, o offer) (stored bool, err error)
 		c.apply(names, tick)
 		return false, err
 	case !clean:
-		o.space.stats.refuse(reasonMoved)
+		o.refuse(reasonMoved)
 		return false, c.invalidateRemote(ctx, originAPI, names)
 	}
 	defer c.apply(names, tick)
 	if c.guard.Check(o.entry) != local.Valid {
-		o.space.stats.refuse(reasonMoved)
+		o.refuse(reasonMoved)
 		return false, c.publish(ctx, originAPI, names, tick)
 	}
 	o.raise(tick)
@@ -117,13 +120,13 @@ func (c *Cache) claim(ctx context.Context, o offer, tick uint64) (clean bool, er
 // storeRemote fills L2 under a lease. Where another pod has it, or has filled already, that load began after the key was deleted: its
 // value is as new.
 func (c *Cache) storeRemote(ctx context.Context, o offer) {
-	hold := remote.Hold{Key: o.space.key(o.entry.ID), Token: remote.NewToken()}
+	hold := remote.Hold{Key: o.space.key(o.entry.ID), Token: c.pod.NewToken()}
 	answer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold}})[0]
 	held := &lease{space: o.space, hold: hold}
 	if answer.Granted {
 		o.env.Token, held.env = hold.Token, o.env
 	} else {
-		o.space.stats.refuse(reasonLease)
+		o.refuse(reasonLease)
 	}
 	if answer.Granted || answer.Err != nil { // it may have been granted, and is given back
 		c.settle(ctx, []fetched{{entry: o.entry, from: tierSource, lease: held}})

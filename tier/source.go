@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,7 +76,9 @@ func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remot
 	}
 	if err := sp.encodeLoaded(env, r, e.Expires); err != nil {
 		sp.refuseValue(id, err)
-		e.Expires = 0
+		if !errors.Is(err, errStale) || r.unstable { // else it has expired, and Entry says so
+			e.Expires = uncached
+		}
 		return e, nil
 	}
 	sp.noteOriginal(e, env.Payload)

@@ -183,7 +183,7 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err e
 	if s.core.cache.inLoad(ctx) {
 		read = s.core.nested
 	}
-	e, err := read(ctx, id, load)
+	e, _, err := read(ctx, id, load)
 	if err != nil {
 		return v, err
 	}

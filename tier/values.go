@@ -110,10 +110,10 @@ func (sp *space) refuseValue(id string, err error) {
 	log, why := sp.cache.cfg.Logger, reasonEncode
 	switch {
 	case errors.Is(err, errStale): // no fault of the value's
-		sp.stats.refuse(reasonStale)
+		sp.refuse(sp.key(id), reasonStale)
 		return
 	case errors.Is(err, errTooLarge):
-		sp.stats.refuse(reasonSize)
+		sp.refuse(sp.key(id), reasonSize)
 		if sp.tooLarge.now(sp.cache.now()) {
 			log.Warn("tier: a value is too large to be stored, every read loads it", "key", sp.key(id), "error", err)
 		}
@@ -121,7 +121,7 @@ func (sp *space) refuseValue(id string, err error) {
 	case errors.Is(err, errTooMany):
 		why = reasonNames
 	}
-	sp.stats.refuse(why)
+	sp.refuse(sp.key(id), why)
 	log.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(id), "error", err)
 }
 

@@ -165,7 +165,7 @@ var busMutations = []mutation{
 	},
 	{
 		name: "heard-not-final", rule: "what the pod has heard against a value from L2 is final",
-		file: "tier/l2.go", old: "\tcase verdict == local.Dead:\n\t\treturn false, nil\n\tcase verdict == local.Valid &&", new: "\tcase verdict != local.Unknown &&",
+		file: "tier/l2.go", old: "\tcase verdict == local.Dead:\n\t\treturn false, true\n\tcase verdict == local.Valid &&", new: "\tcase verdict != local.Unknown &&",
 		pkg: "tier", run: "^TestPausedBetweenL2AndL1$", seed: 1,
 	},
 }

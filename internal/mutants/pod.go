@@ -77,7 +77,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "l2-tick-not-heard", rule: "the tick of a value that a pod takes from L2 counts as heard",
-		file: "tier/l2.go", old: "\tc.guard.Hear(env.Tick) // an", new: "\t// an",
+		file: "tier/l2.go", old: "\tc.guard.Hear(e.Names[0].Tick) //", new: "\t//",
 		pkg: "tier", run: "^TestTickOfAValueFromL2IsHeard$",
 	},
 	{

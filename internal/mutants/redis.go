@@ -198,7 +198,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-token-per-client", rule: "a token names one load",
-		file: "tier/lease.go", old: `Token: remote.NewToken()`, new: `Token: remote.Token{1}`,
+		file: "tier/lease.go", old: `Token: c.pod.NewToken()`, new: `Token: remote.Token{1}`,
 		pkg: "tier", run: "^TestEachLoadHasItsOwnToken$",
 	},
 	{

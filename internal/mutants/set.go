@@ -69,8 +69,8 @@ var setMutations = []mutation{
 	{
 		name: "set-alone-out-of-order", rule: "with L1 alone, ticks are applied in the order in which they were taken",
 		file: "tier/invalidate.go",
-		old:  "\t\tc.alone.Lock()\n\t\tc.apply(names, c.guard.Heard()+1)\n\t\tc.alone.Unlock()\n",
-		new:  "\t\tc.alone.Lock()\n\t\ttick := c.guard.Heard() + 1\n\t\tc.guard.Hear(tick)\n\t\tc.alone.Unlock()\n\t\ttime.Sleep(10 * time.Microsecond)\n\t\tc.apply(names, tick)\n",
+		old:  "\t\tc.apply(names, c.guard.Heard()+1)\n\t\tc.history.note(c.guard.Heard(), origin)\n\t\tc.alone.Unlock()\n",
+		new:  "\t\ttick := c.guard.Heard() + 1\n\t\tc.guard.Hear(tick)\n\t\tc.alone.Unlock()\n\t\ttime.Sleep(10 * time.Microsecond)\n\t\tc.apply(names, tick)\n",
 		pkg:  "tier", run: "^TestSetUnderLoad$/^L1$", count: 5,
 	},
 	{
