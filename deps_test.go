@@ -31,7 +31,8 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang",
 		"golang.org/x/sync",
 	},
-	"cdc": {},
+	"tier/tiertest": {"tier"},
+	"cdc":           {},
 	"cdc/postgres": {
 		"cdc",
 		"github.com/jackc/pglogrepl",

@@ -13,9 +13,9 @@ import (
 	"github.com/tandem-cache/tandem/tier"
 )
 
-func wantEntry(t *testing.T, p pod, id string, want tier.Entry[int]) {
+func wantEntry(t *testing.T, p pod, want tier.Entry[int]) {
 	t.Helper()
-	got, err := p.Entry(t.Context(), id)
+	got, err := p.Entry(t.Context(), "k")
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
@@ -33,12 +33,12 @@ func onEntries(t *testing.T, test func(t *testing.T, p pod, src *source)) {
 func TestEntrySaysHowFreshItIs(t *testing.T) {
 	onEntries(t, func(t *testing.T, p pod, src *source) {
 		src.onRead(func(string, int) { time.Sleep(3 * time.Second) })
-		wantEntry(t, p, "k", tier.Entry[int]{Tier: tier.TierSource, Age: 3 * time.Second, TTL: 57 * time.Second})
+		wantEntry(t, p, tier.Entry[int]{Tier: tier.TierSource, Age: 3 * time.Second, TTL: 57 * time.Second})
 		time.Sleep(7 * time.Second)
-		wantEntry(t, p, "k", tier.Entry[int]{Tier: tier.TierL1, Age: 10 * time.Second, TTL: 50 * time.Second})
+		wantEntry(t, p, tier.Entry[int]{Tier: tier.TierL1, Age: 10 * time.Second, TTL: 50 * time.Second})
 		time.Sleep(50 * time.Second)
 		src.onRead(nil)
-		wantEntry(t, p, "k", tier.Entry[int]{Tier: tier.TierSource, TTL: time.Minute})
+		wantEntry(t, p, tier.Entry[int]{Tier: tier.TierSource, TTL: time.Minute})
 	})
 }
 
@@ -99,7 +99,7 @@ func TestEntryThatExpiresWhileItIsLoaded(t *testing.T) {
 		src.onRead(func(string, int) { time.Sleep(2 * time.Second) })
 		c := openCache(t, tier.Config{})
 		p := pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.TTL(time.Second), Load: src.load})}
-		wantEntry(t, p, "k", tier.Entry[int]{Tier: tier.TierSource, Age: 2 * time.Second, Stale: true})
+		wantEntry(t, p, tier.Entry[int]{Tier: tier.TierSource, Age: 2 * time.Second, Stale: true})
 	})
 }
 
@@ -184,7 +184,7 @@ func TestEntryOfASharedLoad(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				wantEntry(t, p, "k", tier.Entry[int]{Tier: tier.TierSource, Age: time.Second, TTL: 59 * time.Second})
+				wantEntry(t, p, tier.Entry[int]{Tier: tier.TierSource, Age: time.Second, TTL: 59 * time.Second})
 			})
 		}
 		wg.Wait()

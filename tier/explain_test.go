@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -453,4 +454,51 @@ func TestExplainHandler(t *testing.T) {
 			t.Errorf("%s: got %d, %s; want %d", path, code, body, want)
 		}
 	}
+}
+
+// A pod that cannot know by itself takes Redis's word, as a read does.
+func TestExplainJudgesAsAReadDoes(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	client, src := connect(t, addr), &source{}
+	a := newPod(t, addr, src)
+	a.want(t, "k", 0)
+	raw := storedIn(t, client)
+	late := newPod(t, addr, src) // its floor is above the value
+	e := explain(t, late)
+	wantCopy(t, "nobody invalidated it", e.L2.Copy, true, true, "")
+	if err := a.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Set(t.Context(), "shop:test:row:k", raw, 0).Err(); err != nil { // as a slow fill would have
+		t.Fatal(err)
+	}
+	later := newPod(t, addr, src) // heard nothing of it
+	e = explain(t, later)
+	wantCopy(t, "invalidated before this pod began", e.L2.Copy, true, false, "invalidated")
+	later.want(t, "k", 0)
+	if n := src.count("k"); n != 2 {
+		t.Errorf("%d loads; want 2: a read finds what Explain does", n)
+	}
+	for b := range 32 {
+		client.Del(t.Context(), fmt.Sprintf("shop:{names:%02x}", b))
+	}
+	if err := client.Set(t.Context(), "shop:test:row:k", raw, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	e = explain(t, newPodWithoutTable(t, addr, src))
+	wantCopy(t, "the table is lost", e.L2.Copy, true, false, "invalidated")
+	if e.L2.Floor == 0 {
+		t.Error("no floor shown")
+	}
+	wantText(t, e, "knows nothing below tick")
+}
+
+// newPodWithoutTable opens a pod that does not mend Redis's table.
+func newPodWithoutTable(t *testing.T, addr string, src *source) pod {
+	return newPodWith(t, addr, src, &watch{before: func(cmds []redis.Cmder) error {
+		if have(cmds, "zscore", "{names:") {
+			return errCut
+		}
+		return nil
+	}})
 }

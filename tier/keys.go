@@ -46,7 +46,7 @@ type KeyProgress struct {
 type KeyInfo struct {
 	Space string        // domain:type
 	ID    string        // the identifier in it; Key(Space, ID) is its name for Invalidate
-	Tier  string        // "l1": in this pod, and valid; "l2": in Redis, valid or outdated by a tag, its space or its feed
+	Tier  Tier          // TierL1: in this pod, and valid; TierL2: in Redis, valid or outdated by a tag, its space or its feed
 	Age   time.Duration // since its source was read; in L2 0 where a newer version of this package wrote it
 	TTL   time.Duration // until it is gone; 0: it does not expire
 	Size  int64         // bytes: in L1 as Config.L1Bytes counts them, in L2 of Redis's memory
@@ -150,7 +150,7 @@ func (c *Cache) eachKey(ctx context.Context, q KeyQuery, within string, show fun
 		}
 		for _, v := range values {
 			space, id, _ := splitKey(v.Key)
-			k := KeyInfo{Space: space, ID: id, Tier: "l2", TTL: v.TTL, Size: v.Size}
+			k := KeyInfo{Space: space, ID: id, Tier: TierL2, TTL: v.TTL, Size: v.Size}
 			if !v.Written.IsZero() {
 				k.Age = max(0, time.Since(v.Written))
 			}

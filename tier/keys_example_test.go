@@ -44,7 +44,7 @@ func ExampleCache_Keys() {
 			fmt.Println(err)
 			return
 		}
-		found = append(found, k.Tier+" "+k.String())
+		found = append(found, fmt.Sprintf("%s %s", k.Tier, k))
 	}
 	slices.Sort(found) // they come in no order
 	for _, line := range found {

@@ -51,7 +51,7 @@ func list(t *testing.T, seq func(func(tier.KeyInfo, error) bool)) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys = append(keys, k.Tier+" "+k.String())
+		keys = append(keys, string(k.Tier)+" "+k.String())
 	}
 	slices.Sort(keys)
 	return keys

@@ -51,7 +51,7 @@ type localKey struct {
 
 func (k localKey) info() KeyInfo {
 	e, now := k.entry, k.space.cache.now()
-	info := KeyInfo{Space: k.space.name, ID: e.ID, Tier: "l1", Age: now - e.Read, Size: e.Size()}
+	info := KeyInfo{Space: k.space.name, ID: e.ID, Tier: TierL1, Age: now - e.Read, Size: e.Size()}
 	if e.Expires != local.NoExpiry {
 		info.TTL = max(1, e.Expires-now) // 0 says that there is none
 	}

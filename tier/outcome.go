@@ -68,7 +68,7 @@ func (o *outcomes) refused(key string, why reason) {
 	if s.sum != sum {
 		s.outcome, s.sum = outcome{}, sum
 	}
-	s.refused, s.outcome.refusedAt = reasonTexts[why], time.Now()
+	s.refused, s.refusedAt = reasonTexts[why], time.Now()
 }
 
 // of returns what is remembered of key.
