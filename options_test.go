@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tandem-cache/tandem/internal/doctable"
 )
 
 // optionStructs are the structs whose every field has a row in docs/options.md, by directory.
@@ -27,7 +29,7 @@ var optionStructs = map[string][]string{
 // strategy, has one row with its type, no other row is there, and a default constant that is named there has the value that is told.
 func TestOptionsTable(t *testing.T) {
 	const file = "docs/options.md"
-	tab := readTable(t, file, "option", "type", "default", "unit")
+	tab := doctable.Read(t, file, "option", "type", "default", "unit")
 	want := map[string]string{} // option → type
 	constants := map[string]map[string]constant.Value{}
 	for dir, structs := range optionStructs {
@@ -47,20 +49,20 @@ func TestOptionsTable(t *testing.T) {
 		}
 	}
 	for option, kind := range want {
-		switch row := tab.rows[option]; {
+		switch row := tab.Rows[option]; {
 		case row == nil:
 			t.Errorf("%s lacks a row for %s", file, option)
 		case row[1] != kind:
 			t.Errorf("%s: %s has the type %s; want %s", file, option, row[1], kind)
 		}
 	}
-	for _, option := range tab.order {
+	for _, option := range tab.Order {
 		if want[option] == "" {
 			t.Errorf("%s: there is no option %s", file, option)
 			continue
 		}
 		pkg, _, _ := strings.Cut(strings.Trim(option, "`"), ".")
-		for _, cell := range tab.rows[option][2:4] {
+		for _, cell := range tab.Rows[option][2:4] {
 			checkConstants(t, option, cell, constants[pkg])
 		}
 	}
