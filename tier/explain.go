@@ -117,8 +117,7 @@ func (sp *space) explain(ctx context.Context, id string) (Explanation, error) {
 		Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0, Trusted: c.isTrusted(),
 	}
 	x := explainer{space: sp, id: id, known: make(map[string]uint64)}
-	e.Loading = x.inFlight()
-	x.l1 = x.lookL1()
+	x.l1, e.Loading = x.lookL1()
 	if c.remote != nil {
 		e.L2 = x.lookL2(ctx)
 	}

@@ -502,3 +502,19 @@ func newPodWithoutTable(t *testing.T, addr string, src *source) pod {
 		return nil
 	}})
 }
+
+// What was read a moment ago, and is outdated before ristretto shows it, is explained as well.
+func TestExplainAtOnce(t *testing.T) {
+	p := newPod(t, "", &source{})
+	for i := range 1000 {
+		id := fmt.Sprint(i)
+		p.want(t, id, 0)
+		if err := p.cache.InvalidateTag(t.Context(), "row", id); err != nil {
+			t.Fatal(err)
+		}
+		e, err := p.Explain(t.Context(), id)
+		if err != nil || e.L1.Why != "invalidated" || e.LastInvalidation == nil || e.LastInvalidation.Name != "t:row:"+id || e.LastRead == nil {
+			t.Fatalf("got %v:\n%s", err, e)
+		}
+	}
+}

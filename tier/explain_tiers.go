@@ -32,21 +32,21 @@ type explainer struct {
 	floor map[string]uint64 // of each name's bucket in Redis
 }
 
-func (x *explainer) inFlight() bool {
+// lookL1 returns L1's entry, valid or not, also one that ristretto does not show yet; loading says that a flight is under way.
+func (x *explainer) lookL1() (e *local.Entry, loading bool) {
 	c := x.space.cache
 	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	f := c.flights.byKey[flightKey{x.space.number, x.id}]
-	return f != nil && !f.finished
-}
-
-// lookL1 returns L1's entry, valid or not, also one that ristretto does not show yet.
-func (x *explainer) lookL1() *local.Entry {
-	c := x.space.cache
-	if e := c.landed(x.space, x.id); e != nil {
-		return e
+	if f := c.flights.byKey[flightKey{x.space.number, x.id}]; f != nil {
+		e, loading = f.set, !f.finished
+		if f.finished {
+			e = f.entry
+		}
 	}
-	return c.store.Get(x.space.number, x.id)
+	c.flights.mu.Unlock()
+	if e == nil {
+		e = c.store.Get(x.space.number, x.id)
+	}
+	return e, loading
 }
 
 func (x *explainer) lookL2(ctx context.Context) *RemoteCopy {
