@@ -88,13 +88,15 @@ func newCatalog(cache *tier.Cache, db catalogStore) (*catalog, error) {
 	return c, errors.Join(errs[:]...)
 }
 
-// loadPriceList names the rows that the list was made from: each outdates this list, and no list that lacks it.
+// loadPriceList names the rows that the list was made from: each outdates this list, and no list that lacks it. The country comes before
+// it is read, since that there is none is remembered, too, and ends when it is inserted.
 func (c *catalog) loadPriceList(ctx context.Context, id string) (*PriceList, error) {
-	list, err := c.db.PriceList(ctx, tier.Parts(id)[0], tier.Parts(id)[1])
+	account, country := tier.Parts(id)[0], tier.Parts(id)[1]
+	tier.DependsOn(ctx, "country", country)
+	list, err := c.db.PriceList(ctx, account, country)
 	if err != nil {
 		return nil, err
 	}
-	tier.DependsOn(ctx, "country", list.Country)
 	for _, p := range list.Products {
 		tier.DependsOn(ctx, "product", p.ID)
 	}

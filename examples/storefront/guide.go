@@ -51,6 +51,7 @@ func (f *fleet) guide() []step {
 		step{"Static data, and stock, which is never older than a minute.", fmt.Sprintf("curl -si %s/catalog/static/jp; curl -si %s/catalog/volatile/prd_0001", first, first)},
 		step{"Invoices of a slow billing system that tells nobody of changes: 90 seconds.", every("/invoices/acc_001")},
 		step{"Which account a user belongs to.", fmt.Sprintf("curl -si '%s/users/idp%%7Cuser_0001'", first)},
+		step{"Why a key was a hit or a miss: what L1 and L2 hold of it, what outdated it last.", fmt.Sprintf("curl -s -H 'Accept: text/plain' '%s/explain?key=catalog:internet:acc_001:jp'", first)},
 		step{"How the caches are: all, one domain, one feed, for Prometheus.", fmt.Sprintf("curl -s %s/health; curl -s %s/health/catalog/cache; curl -s %s/health/cdc/%s; curl -s %s/metrics", first, first, first, catalogFeed, first)},
 	)
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/tandem-cache/tandem/cdc"
+	"github.com/tandem-cache/tandem/tier"
 )
 
-// errNotFound is what loaders return for what the source does not have. Errors are not cached.
-var errNotFound = errors.New("not found")
+// errNotFound is what loaders return for what the source does not have: the caches remember it for a while.
+var errNotFound = tier.ErrNotFound
 
 // A store is the shop's database. What each cache reads of it is declared beside that cache; memory and postgres provide it.
 type store interface {

@@ -142,6 +142,16 @@ func TestOddIdentifiers(t *testing.T) {
 	s.do(p, http.MethodPut, "/products/prd_9999", `{"priceCents": 1}`, http.StatusNotFound)
 }
 
+// TestAbsentIsRemembered asks twice for what is not there.
+func TestAbsentIsRemembered(t *testing.T) {
+	s := startShop(t, config{pods: 1})
+	for _, want := range []string{"miss", "hit"} {
+		if _, cache := s.do(s.pods[0], http.MethodGet, "/catalog/internet/acc_001/nope", "", http.StatusNotFound); cache != want {
+			t.Errorf("got a %s; want a %s", cache, want)
+		}
+	}
+}
+
 func TestInvoices(t *testing.T) {
 	s := startShop(t, config{pods: 2})
 	first, cache := s.get(s.pods[0], "/invoices/acc_001")
