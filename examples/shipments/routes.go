@@ -1,0 +1,23 @@
+package shipments
+
+import (
+	"github.com/tandem-cache/tandem/cdc"
+	"github.com/tandem-cache/tandem/tier"
+)
+
+// Routes are for the follower of the feed: a changed row is its parcel, by key, and its account. A parcel that moves to another account
+// comes with the new one; the list of the old one contains the parcel, and goes with it.
+func Routes() cdc.Routes {
+	return cdc.Routes{
+		"public.parcels": {
+			Row: func(r cdc.Row) []string {
+				names := []string{tier.Key(parcelSpace, tier.ID(r.Must("id")))}
+				if account, ok := r["account"]; ok { // not in the old row of a DELETE, which has the key alone
+					names = append(names, tier.Tag("account", account))
+				}
+				return names
+			},
+			All: []string{tier.SpaceName(parcelSpace), tier.Entity("account")},
+		},
+	}
+}
