@@ -15,6 +15,7 @@ require (
 	github.com/tandem-cache/tandem v0.0.0-00010101000000-000000000000
 	github.com/tandem-cache/tandem/cdc/postgres v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
+	go.yaml.in/yaml/v3 v3.0.5
 )
 
 require (
