@@ -18,7 +18,8 @@
 //
 //   - What was loaded, or set, is a hit of L1 for whoever comes next; nothing is evicted before 256 MB.
 //   - A load reads what the [Source] has when it begins, also when it is blocked afterwards, as a slow query would.
-//   - A read that begins after [Feed.Change] has returned never has an older value.
+//   - A read that begins after [Feed.Change] has returned never has an older value, of the cache that the feed was made for; on other pods,
+//     once they have heard.
 //   - What was opened ends with the test, and leaves no goroutine behind. A test that leaves a load blocked has it cancelled.
 //   - All works in a bubble of testing/synctest, where a minute takes no time, as long as the cache has no Redis.
 //   - Methods may be called from any goroutine.
