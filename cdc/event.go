@@ -53,6 +53,7 @@ type MissingColumnError struct {
 	Column string // the column that the row lacks
 }
 
+// Error names the column.
 func (e *MissingColumnError) Error() string {
 	return fmt.Sprintf("cdc: column %q is absent: it is NULL, or the source doesn't deliver it for this kind of change", e.Column)
 }

@@ -18,7 +18,8 @@
 //	err = cache.InvalidateTag(ctx, "order", "ord_42") // by hand, or by a feed: see package cdc
 //
 // A [Space] is a typed family of entries with one [Strategy]. Its key in Redis is <cache>:<domain>:<type>:<identifier>. What an
-// entry stands on has a name, see [Key], [Tag], [Entity] and [SpaceName]; invalidating any of its names outdates it.
+// entry stands on has a name, see [Key], [Tag], [Entity] and [SpaceName]; invalidating any of its names outdates it. [Space.GetMany] reads
+// many, [Space.SetWith] writes, [Cache.Count] and its kin work by pattern, [Space.Explain] says why. Package tiertest is for users' own tests.
 //
 // # Promises
 //
@@ -30,12 +31,22 @@
 //   - A Redis that is down, slow or frozen is no error: the read goes to the loader after at most Config.RemoteTimeout a call;
 //     after three failures in a row, most reads do not ask it at all.
 //   - While a pod does not hear the bus, its L1 does not answer.
+//   - What a loader reads through spaces of the same cache outdates its value, too: each name at its own tick, and it lives no longer than they
+//     do. Loaders that wait for each other get [ErrCycle], and loads inside loads do not wait for MaxLoads.
+//   - [Space.GetMany] is many Gets: its loads are shared with theirs, and an identifier that fails does not fail others.
+//   - [ErrNotFound] is remembered like a value, for NegativeTTL, and outdated like one.
+//   - A Set stores its value only if nobody has invalidated the entry since its [Snapshot]; it invalidates in any case. Without a
+//     snapshot a space with a feed refuses it.
+//   - A value of another schema or codec, one that does not decode, and one that does not decrypt at its key are misses. Values that cannot
+//     be stored, or are too large, are returned all the same.
 //   - Queues, tables, waits and loads are bounded. Close leaves no goroutine behind, unless a loader ignores its context.
 //
 // # What it does not do
 //
-// It does not copy values: all readers of an entry share one, and nobody may change it. It keeps of them what msgpack does, see
-// [SpaceConfig]. It does not cache errors. It cannot
-// see a change that nobody invalidates: a feed does that, or a TTL bounds it. A value that was read from a replica behind the
-// primary may be older than the invalidation it followed.
+// It does not copy values, unless a space has a SpaceConfig.Clone: all readers of an entry share one, and nobody may change it. It keeps of
+// them what the space's codec does, see [SpaceConfig]. It does not cache errors, but for [ErrNotFound]. It cannot see a change that nobody
+// invalidates: a feed does that, or a TTL bounds it. It does not know what a loader reads without [DependsOn] or through another cache. A
+// value that was read from a replica behind the primary may be older than the invalidation it followed: see cdc.FollowerConfig.Settle.
+// Encryption does not hide identifiers and tags. Another pod may answer with the older value for as long as it has not heard, at most
+// Config.MaxStaleness.
 package tier
