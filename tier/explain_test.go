@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -405,16 +406,16 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 func TestExplainWithoutRedis(t *testing.T) {
 	server := servertest.StartRedis(t)
 	src := &source{}
-	cut := false
+	var cut atomic.Bool
 	p := newPodWith(t, server.Addr, src, &watch{before: func(cmds []redis.Cmder) error {
-		if cut && slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "zmscore" }) {
+		if cut.Load() && slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "zmscore" }) {
 			return errCut
 		}
 		return nil
 	}})
 	p.want(t, "k", 0)
 	storedIn(t, connect(t, server.Addr))
-	cut = true // Redis's table does not answer; this pod knows enough by itself
+	cut.Store(true) // Redis's table does not answer; this pod knows enough by itself
 	e := explain(t, p)
 	wantCopy(t, "L2", e.L2.Copy, true, true, "")
 	if e.L2.Error == "" {

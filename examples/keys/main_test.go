@@ -20,12 +20,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestKeys(t *testing.T) {
 	addr := servertest.StartRedis(t).Addr
 	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
-	defer client.Close() //nolint:errcheck // the test is over
+	defer client.Close()
 	cache, err := tier.Open(t.Context(), tier.Config{Name: "shop", Redis: client, RemoteTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cache.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // goleak tells
+	defer cache.Close(context.WithoutCancel(t.Context()))
 	orders, err := tier.NewSpace(cache, tier.SpaceConfig[string]{
 		Name: "orders:account", Strategy: tier.TTL(time.Hour),
 		Load: func(ctx context.Context, id string) (string, error) {
