@@ -130,6 +130,7 @@ func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, re
 	}
 	err := c.runLoader(ctx, release, func() error { return sp.loadMany(ctx, b) })
 	b.seal()
+	cut := ctx.Err() != nil || err != nil && !errors.Is(err, ErrNotFound) // it may not have come to the DependsOn of what it has given
 	results := make([]loaded, len(flights))
 	took := time.Since(began)
 	forAll := shared.seal(loaded{})
@@ -140,6 +141,9 @@ func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, re
 		}
 		d := b.deps[f.id]
 		d.take(forAll)
+		if cut {
+			d.destabilize()
+		}
 		results[i] = d.seal(loaded{value: value, took: took, err: err})
 	}
 	return results

@@ -399,3 +399,41 @@ func TestCycleThroughBatches(t *testing.T) {
 		}
 	}
 }
+
+// A LoadMany that ends before its time may not have said what the values that it has given depend on.
+func TestInterruptedBatchIsNotStored(t *testing.T) {
+	for name, cut := range map[string]func(ctx context.Context){
+		"timeout": func(ctx context.Context) { <-ctx.Done(); time.Sleep(20 * time.Millisecond) },
+		"panic":   func(context.Context) { panic("oh") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := servertest.StartRedis(t).Addr
+			c := openCache(t, tier.Config{Redis: connect(t, addr), RemoteTimeout: 2 * time.Second})
+			var version, loads atomic.Int32
+			s := newSpace(t, c, tier.SpaceConfig[int]{
+				Name: "test:row", Strategy: tier.TTL(time.Hour), LoadTimeout: 100 * time.Millisecond,
+				LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+					first := loads.Add(1) == 1
+					for _, id := range b.IDs() {
+						b.Set(id, int(version.Load()))
+						if first {
+							cut(ctx)
+						}
+						tier.DependsOn(b.For(ctx, id), "row", id)
+					}
+					return nil
+				},
+			})
+			if got := s.GetMany(t.Context(), []string{"a", "b"}); got[0].Err != nil || got[1].Err == nil {
+				t.Errorf("got %+v; want the value that was given, and an error", got)
+			}
+			version.Store(1)
+			if err := c.InvalidateTag(t.Context(), "row", "a"); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := s.Get(t.Context(), "a"); v != 1 || err != nil {
+				t.Errorf("after the invalidation of its row: %d, %v; want version 1", v, err)
+			}
+		})
+	}
+}

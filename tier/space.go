@@ -41,7 +41,8 @@ type SpaceConfig[V any] struct {
 	Load func(ctx context.Context, id string) (V, error)
 
 	// LoadMany reads the values of several identifiers at once, at most 512, for GetMany. It runs as Load does, and takes one place of
-	// MaxLoads. An error that it returns is that of all identifiers which it has neither set nor failed. nil: GetMany loads each by itself.
+	// MaxLoads. An error that it returns is that of all identifiers which it has neither set nor failed; what it has set is returned, and not
+	// stored unless the error is [ErrNotFound]. nil: GetMany loads each by itself.
 	LoadMany func(ctx context.Context, b *Batch[V]) error
 
 	// LoadTimeout bounds a load, and before it the wait for a place behind MaxLoads and for another pod's load. The reads inside a load
