@@ -22,6 +22,12 @@ func isAbsent(value any) bool {
 	return gone
 }
 
+// isNotFound says whether a loader has returned an ErrNotFound. One that panicked with it has not said that there is nothing.
+func isNotFound(err error) bool {
+	_, panicked := errors.AsType[*PanicError](err)
+	return errors.Is(err, ErrNotFound) && !panicked
+}
+
 // absentCodec is the codec of a tombstone's envelope, whose payload is empty.
 const absentCodec = "absent"
 

@@ -146,3 +146,17 @@ func TestAbsentHitAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations; want 0", n)
 	}
 }
+
+// A loader that panics with an ErrNotFound has not said that there is nothing.
+func TestPanicWithNotFoundIsNotRemembered(t *testing.T) {
+	p := newPod(t, "", &source{})
+	s := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:must", Strategy: tier.TTL(time.Hour), Load: func(context.Context, string) (int, error) {
+		panic(fmt.Errorf("must: %w", tier.ErrNotFound))
+	}})
+	for range 2 {
+		_, err := s.Get(t.Context(), "k")
+		if panicked := new(tier.PanicError); !errors.As(err, &panicked) {
+			t.Errorf("got %v; want a PanicError", err)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -130,13 +129,13 @@ func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, re
 	}
 	err := c.runLoader(ctx, release, func() error { return sp.loadMany(ctx, b) })
 	b.seal()
-	cut := ctx.Err() != nil || err != nil && !errors.Is(err, ErrNotFound) // it may not have come to the DependsOn of what it has given
+	cut := ctx.Err() != nil || err != nil && !isNotFound(err) // it may not have come to the DependsOn of what it has given
 	results := make([]loaded, len(flights))
 	took := time.Since(began)
 	forAll := shared.seal(loaded{})
 	for i, f := range flights {
 		value, err := b.outcome(f.id, err)
-		if errors.Is(err, ErrNotFound) {
+		if isNotFound(err) {
 			value, err = sp.absent(f.id), nil
 		}
 		d := b.deps[f.id]

@@ -137,7 +137,7 @@ func (c *Cache) runSingle(ctx context.Context, f *flight, tick uint64, release f
 	switch {
 	case err == nil: // else a loader that was given up may still write to value
 		r.value = value
-	case errors.Is(err, ErrNotFound):
+	case isNotFound(err):
 		r.value, r.err = f.space.absent(f.id), nil
 	}
 	return d.seal(r)
