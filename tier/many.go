@@ -161,16 +161,17 @@ func (c *Cache) fetchMany(began time.Time, flights []*flight) (missing []miss, a
 	}
 	ctx := flights[0].ctx
 	born, at := c.guard.Number(), c.now()
+	down := false // Redis did not answer when asked to judge one: each further one would wait as long
 	for i, stored := range c.remoteGetMany(ctx, keysOf(flights)) {
 		f := flights[i]
-		if stored.Err != nil {
+		if stored.Err != nil || down {
 			alone = append(alone, f)
 			continue
 		}
 		if stored.Raw != nil {
 			got, err := c.admitted(ctx, f, stored.Raw, born, at)
 			if err != nil {
-				alone = append(alone, f)
+				alone, down = append(alone, f), true
 				continue
 			}
 			if got.entry != nil {

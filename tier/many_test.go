@@ -437,3 +437,37 @@ func TestInterruptedBatchIsNotStored(t *testing.T) {
 		})
 	}
 }
+
+// Redis freezes after the values were read: not each of them waits for it.
+func TestGetManyWhileRedisDoesNotJudge(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	w := &warehouse{}
+	a := w.open(t, addr)
+	all := ids(0, 100)
+	a.GetMany(t.Context(), all)
+	client := connect(t, addr)
+	eventually(t, "L2 is filled", func() bool { return strings.HasPrefix(client.Get(t.Context(), "shop:test:row:99").Val(), "V") })
+	if err := a.Invalidate(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	var armed atomic.Bool
+	cl := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { _ = cl.Close() })
+	cl.AddHook(&watch{before: func(cmds []redis.Cmder) error {
+		if armed.Load() && have(cmds, "zmscore", "") {
+			time.Sleep(100 * time.Millisecond) // RemoteTimeout
+			return context.DeadlineExceeded
+		}
+		return nil
+	}})
+	c := openCache(t, tier.Config{Redis: cl, MaxStaleness: time.Minute})
+	b := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), LoadMany: w.loadMany, LoadTimeout: time.Second})
+	f, _ := c.Feed("feed")
+	_ = f.Report(t.Context(), true, "1", time.Now(), 0, nil)
+	armed.Store(true)
+	began := time.Now()
+	wantAll(t, b.GetMany(t.Context(), all), all)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("%s for 100 identifiers, while each call to Redis may take 100 ms", took)
+	}
+}
