@@ -2,6 +2,8 @@ package tier
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -160,6 +162,12 @@ func (t *flights) isClosed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.closed
+}
+
+func (t *flights) keys() []flightKey {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.byKey))
 }
 
 func (t *flights) count() int {

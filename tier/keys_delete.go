@@ -143,9 +143,10 @@ func (d *keyDeletion) evict(ctx context.Context, covered, values []string) error
 	return d.ask(ctx, func(ctx context.Context) error { return d.cache.remote.Delete(ctx, gone) })
 }
 
-// removeLocal outdates the entries that are in this pod's L1 only.
+// removeLocal outdates the entries that are in this pod only: in L1, on the way there, or being loaded without a marker in L2. Flights come
+// first: one that is no more among them has been shown by L1 since.
 func (d *keyDeletion) removeLocal(ctx context.Context) error {
-	var names []string
+	names := d.flying()
 	send := func() error {
 		err := d.invalidateEach(ctx, names)
 		names = names[:0]
@@ -159,13 +160,23 @@ func (d *keyDeletion) removeLocal(ctx context.Context) error {
 			continue
 		}
 		names = append(names, Key(k.space.name, k.entry.ID))
-		if len(names) == keyBatch {
+		if len(names) >= keyBatch {
 			if err := send(); err != nil {
 				return err
 			}
 		}
 	}
 	return send()
+}
+
+// flying returns the names of the entries in the table of flights that match and are not covered.
+func (d *keyDeletion) flying() (names []string) {
+	for _, key := range d.cache.flights.keys() {
+		if sp := d.cache.spaceNumbered(key.space); d.pattern.match(sp.key(key.id)) && !d.covers(sp.name) {
+			names = append(names, Key(sp.name, key.id))
+		}
+	}
+	return names
 }
 
 // invalidateEach outdates keys as the rate allows. With L1 alone it does not wait.

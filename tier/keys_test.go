@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -486,4 +487,39 @@ func TestKeysOfL1AreNotPaced(t *testing.T) {
 			t.Errorf("left %+v, %v", n, err)
 		}
 	})
+}
+
+// A value that a read has returned, and that L1 does not show yet.
+func TestDeleteReachesWhatWasJustLoaded(t *testing.T) {
+	for i := range 20 {
+		src := &source{}
+		p := newPod(t, "", src)
+		p.want(t, "k", 0)
+		v := src.write("k")
+		if _, err := p.cache.Delete(t.Context(), tier.KeyQuery{Pattern: "test:row:k*"}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.Get(t.Context(), "k"); got != v || err != nil {
+			t.Fatalf("round %d: got %d, %v; want %d: a read that had returned before Delete began", i, got, err, v)
+		}
+	}
+}
+
+// As TestDeleteOutdatesLoadsUnderWay, where L2 has no marker to tell of the load.
+func TestDeleteOutdatesLoadsWithoutAMarker(t *testing.T) {
+	src := &source{}
+	read, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	src.onRead(func(string, int) { once.Do(func() { close(read); <-release }) })
+	p := newPod(t, "", src)
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = p.Get(t.Context(), "k") })
+	<-read
+	v := src.write("k")
+	if _, err := p.cache.Delete(t.Context(), tier.KeyQuery{Pattern: "test:row:k*"}); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	wg.Wait()
+	p.want(t, "k", v)
 }
