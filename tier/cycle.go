@@ -68,6 +68,9 @@ func (t *flights) waitLocked(d *dependencies, f *flight) error {
 		return fmt.Errorf("%w: %s", ErrCycle, strings.Join(append([]string{d.flight.key()}, path...), " → "))
 	}
 	d.flight.call.waits = append(d.flight.call.waits, f)
+	if d.write { // it has no place
+		return nil
+	}
 	f.call.hurryLocked()
 	return nil
 }

@@ -47,6 +47,12 @@ func (c *Cache) inLoad(ctx context.Context) bool {
 	return c.loading.Load() != 0 && c.dependenciesOf(ctx) != nil
 }
 
+// sharesPlace says whether a load begun in ctx has the place of another, which waits for it.
+func (c *Cache) sharesPlace(ctx context.Context) bool {
+	d := c.dependenciesOf(ctx)
+	return d != nil && !d.write
+}
+
 // dependencies collects what one load depends on. A dependency is a name and the tick at which the value stands on it: the load's own for
 // what it read from the source, an entry's for what it read through the cache.
 //
@@ -61,6 +67,7 @@ type dependencies struct {
 	outer  *dependencies // of the load that this one was begun in, perhaps another cache's; nil: none
 	flight *flight       // whose load it is, or one of them
 	tick   uint64        // of the load
+	write  bool          // it is no load but a SetWith outside of any, which has no place of MaxLoads
 
 	mu       sync.Mutex // guards the fields below
 	names    map[string]uint64

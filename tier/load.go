@@ -40,7 +40,7 @@ type loader func(ctx context.Context, id string) (any, error)
 //	1 pods A and B: each has as many loads as places, and a further one, of x and y, that has its lease and waits for a place
 //	2 the loads of A: need y inside, whose lease B has; those of B need x
 func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err error) {
-	if c.dependenciesOf(ctx) != nil {
+	if c.sharesPlace(ctx) {
 		return func() {}, nil
 	}
 	release = func() { c.loads.Release(1) }
@@ -74,7 +74,7 @@ func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err e
 // loads by itself.
 func (sp *space) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait := sp.loadTimeout
-	if sp.cache.dependenciesOf(ctx) != nil {
+	if sp.cache.sharesPlace(ctx) {
 		wait /= 2
 	}
 	return sp.within(ctx, wait)

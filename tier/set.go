@@ -125,10 +125,12 @@ func (sp *space) snapshot(ctx context.Context, id string) (*snapshot, error) {
 	}
 	s := &snapshot{space: sp, id: id, began: c.beginReading(tick), blind: err != nil}
 	waiting := &flight{space: sp, id: id, call: newCall()} // nobody can join it
-	if outer := c.dependenciesOf(ctx); outer != nil {      // a write inside a loader waits on behalf of that
+	outer := c.dependenciesOf(ctx)
+	if outer != nil { // a write inside a loader waits on behalf of that
 		waiting = outer.flight
 	}
 	_, s.deps = c.withDependencies(ctx, s.began.tick, waiting)
+	s.deps.write = outer == nil || outer.write
 	return s, nil
 }
 

@@ -3,6 +3,8 @@ package tier_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -388,5 +390,33 @@ func TestSetIsSealed(t *testing.T) {
 	}
 	if n := b.loads.Load(); n != 0 {
 		t.Errorf("%d loads; want 0", n)
+	}
+}
+
+// A write has no place of MaxLoads that the loads begun in it could share.
+func TestReadsOfAWriteCountForMaxLoads(t *testing.T) {
+	var running, most atomic.Int32
+	c := openCache(t, tier.Config{MaxLoads: 1})
+	inner := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:inner", Strategy: tier.TTL(time.Minute), Load: func(context.Context, string) (int, error) {
+		n := running.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(20 * time.Millisecond)
+		running.Add(-1)
+		return 1, nil
+	}})
+	outer := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:outer", Strategy: tier.TTL(time.Minute)})
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			_, err := outer.SetWith(t.Context(), fmt.Sprint(i), func(ctx context.Context) (int, error) { return inner.Get(ctx, fmt.Sprint(i)) })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 1 {
+		t.Errorf("%d loads at once; want MaxLoads, 1", n)
 	}
 }
