@@ -24,6 +24,8 @@ const (
 // ring; or it is not encrypted although it should be, or the reverse.
 var ErrSealed = errors.New("remote: the payload does not open")
 
+var errNoKeys = errors.New("remote: a keyring without keys: make it with NewKeyring")
+
 // A Keyring encrypts payloads with its current key and opens them with any of its keys. Keys have numbers, which stand in the envelope.
 // All methods may be called from any goroutine.
 //
@@ -114,6 +116,9 @@ func (k *Keyring) seal(e *Envelope, entryKey string, nonce [nonceLen]byte) error
 		return fmt.Errorf("remote: encrypt %q: it is encrypted already, with key %d", entryKey, e.KeyID)
 	}
 	ring := k.keys.Load() // once: it may be replaced meanwhile
+	if ring == nil {
+		return errNoKeys
+	}
 	sealed := *e
 	sealed.KeyID = ring.current
 	bound, err := sealed.bound(entryKey, len(e.Payload)+sealOverhead)
@@ -129,6 +134,9 @@ func (k *Keyring) seal(e *Envelope, entryKey string, nonce [nonceLen]byte) error
 
 // Open decrypts e's payload, as it was found at a Redis key, into new memory. Its error is an [ErrSealed], also when e is not encrypted.
 func (k *Keyring) Open(e *Envelope, entryKey string) error {
+	if k.keys.Load() == nil {
+		return fmt.Errorf("%w: %w", ErrSealed, errNoKeys)
+	}
 	aead := k.keys.Load().byID[e.KeyID]
 	switch {
 	case aead == nil:

@@ -113,6 +113,11 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.MaxLoads < 0 {
 		errs = append(errs, fmt.Errorf("Config.MaxLoads is %d: it must be positive", cfg.MaxLoads))
 	}
+	if cfg.Keys != nil {
+		if err := cfg.Keys.Seal(new(remote.Envelope), ""); err != nil {
+			errs = append(errs, fmt.Errorf("Config.Keys: %w", err))
+		}
+	}
 	if cfg.Redis != nil {
 		bounded, err := remote.Bound(cfg.Redis, cfg.RemoteTimeout)
 		if err != nil {

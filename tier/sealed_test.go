@@ -3,6 +3,7 @@ package tier_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -318,5 +319,14 @@ func TestRotateKeysUnderLoad(t *testing.T) {
 	goOn()
 	if n := loads() - refilled; n != ids/2 {
 		t.Errorf("%d loads when the old key went; want %d, one for each value that was its", n, ids/2)
+	}
+}
+
+// A Keyring that nobody gave keys is refused, and does not end the process at the first fill.
+func TestKeyringWithoutKeysIsRefused(t *testing.T) {
+	_, err := tier.Open(t.Context(), tier.Config{Name: "shop", Keys: new(remote.Keyring)})
+	wantError(t, err, "Config.Keys", "NewKeyring")
+	if err := new(remote.Keyring).Open(&remote.Envelope{KeyID: 1}, "k"); !errors.Is(err, remote.ErrSealed) {
+		t.Errorf("got %v; want ErrSealed", err)
 	}
 }
