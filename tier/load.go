@@ -66,7 +66,12 @@ func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err e
 	case ctx.Err() == nil:
 		return func() {}, nil
 	}
-	return nil, fmt.Errorf("tier: load %q: waiting behind MaxLoads: %w", f.space.key(f.id), context.Cause(ctx))
+	return nil, f.noPlace(ctx)
+}
+
+// noPlace is the error of a flight that has waited for a place until ctx ended.
+func (f *flight) noPlace(ctx context.Context) error {
+	return fmt.Errorf("tier: load %q: waiting behind MaxLoads: %w", f.key(), context.Cause(ctx))
 }
 
 // patience is the context of what a load waits for before it begins. A load inside another waits half as long, so that it has its turn

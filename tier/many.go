@@ -201,7 +201,7 @@ func (c *Cache) loadBatch(began time.Time, missing []miss, alone []*flight, leas
 	if err != nil {
 		gots := make([]fetched, len(flights))
 		for i := range gots {
-			gots[i] = fetched{err: err, from: tierSource}
+			gots[i] = fetched{err: flights[i].noPlace(waiting), from: tierSource}
 		}
 		c.land(began, flights, gots)
 		return

@@ -471,3 +471,22 @@ func TestGetManyWhileRedisDoesNotJudge(t *testing.T) {
 		t.Errorf("%s for 100 identifiers, while each call to Redis may take 100 ms", took)
 	}
 }
+
+// Each identifier of a batch that waits behind MaxLoads in vain has an error that names it.
+func TestGetManyThatFindsNoPlaceNamesEachKey(t *testing.T) {
+	c := openCache(t, tier.Config{MaxLoads: 1})
+	block := make(chan struct{})
+	started := make(chan struct{})
+	slow := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:slow", Strategy: tier.TTL(time.Hour), Load: func(context.Context, string) (int, error) { close(started); <-block; return 1, nil }})
+	many := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:many", Strategy: tier.TTL(time.Hour), LoadTimeout: 50 * time.Millisecond, LoadMany: func(context.Context, *tier.Batch[int]) error { return nil }})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = slow.Get(t.Context(), "s") })
+	<-started
+	for _, r := range many.GetMany(t.Context(), []string{"a", "b"}) {
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "test:many:"+r.ID) {
+			t.Errorf("%s: %v", r.ID, r.Err)
+		}
+	}
+	close(block)
+	wg.Wait()
+}
