@@ -120,13 +120,14 @@ func (load manyLoader) one(ctx context.Context, id string) (any, error) {
 func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, release func()) []loaded {
 	sp := flights[0].space
 	began := time.Now()
-	ctx, shared := c.withDependencies(ctx, tick, flights[0])
 	b := newBatch(make([]string, len(flights)))
 	b.deps = make(map[string]*dependencies, len(flights))
 	for i, f := range flights {
 		b.ids[i] = f.id
 		_, b.deps[f.id] = c.withDependencies(ctx, tick, f)
 	}
+	ctx, shared := c.withDependencies(ctx, tick, flights[0])
+	shared.batch = true
 	err := c.runLoader(ctx, release, func() error { return sp.loadMany(ctx, b) })
 	b.seal()
 	cut := ctx.Err() != nil || err != nil && !isNotFound(err) // it may not have come to the DependsOn of what it has given

@@ -67,6 +67,7 @@ type dependencies struct {
 	outer  *dependencies // of the load that this one was begun in, perhaps another cache's; nil: none
 	flight *flight       // whose load it is, or one of them
 	tick   uint64        // of the load
+	batch  bool          // flight is one of several, for all of which this counts
 	write  bool          // it is no load but a SetWith outside of any, which has no place of MaxLoads
 
 	mu       sync.Mutex // guards the fields below
@@ -88,6 +89,23 @@ func (c *Cache) withDependencies(ctx context.Context, tick uint64, f *flight) (c
 		expires: local.NoExpiry, read: local.NoExpiry, asOf: local.NoExpiry,
 	}
 	return context.WithValue(ctx, dependenciesKey{}, d), d
+}
+
+// loads says whether a flight is for what this load loads, or the loads that it is in: then there is a cycle. A load may have to wait for
+// itself without one, where LoadMany reads, for one of its identifiers, another of the same call:
+//
+//	1 LoadMany: has the categories 1 and 2; 2 is made from 1
+//	2 it Gets 1 on behalf of 2, and would wait for its own end
+//
+// Then it loads 1 once more.
+func (d *dependencies) loads(f *flight) bool {
+	for ; d != nil; d = d.outer {
+		same := d.flight.space == f.space && d.flight.id == f.id
+		if d.cache == f.space.cache && (same || d.batch && d.flight.call == f.call) {
+			return true
+		}
+	}
+	return false
 }
 
 // add is false once the load has returned.
@@ -129,7 +147,7 @@ func (d *dependencies) inherit(e *local.Entry, asked, maxStaleness time.Duration
 	for _, n := range e.Names {
 		d.putLocked(n.Text, n.Tick)
 	}
-	d.expires = min(d.expires, e.Expires)
+	d.expires = min(d.expires, lifeOf(e))
 	d.read = min(d.read, e.Read)
 	d.asOf = min(d.asOf, asked-maxStaleness)
 }
@@ -144,6 +162,21 @@ func (d *dependencies) take(of loaded) {
 	d.expires, d.read, d.asOf = min(d.expires, of.expires), min(d.read, of.read), min(d.asOf, of.asOf)
 	d.err = errors.Join(d.err, of.err)
 	d.tooMany, d.unstable = d.tooMany || of.tooMany, d.unstable || of.unstable
+}
+
+// peeked hands over what a Peek has found, or that it looked.
+func (d *dependencies) peeked(sp *space, id string, e *local.Entry, at time.Duration) {
+	if e != nil {
+		d.inherit(e, at, sp.cache.cfg.MaxStaleness)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.sealed {
+		for _, n := range sp.names(id, d.tick, nil) {
+			d.putLocked(n.Text, n.Tick)
+		}
+	}
 }
 
 // destabilize says that the value is not to be stored.

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tandem-cache/tandem/local"
 	"github.com/tandem-cache/tandem/remote"
@@ -11,6 +12,10 @@ import (
 type extra struct {
 	feeds    []*feedState // those of other spaces that the entry was made from; see space.current
 	original []byte       // the payload that the value came from, or went to; only with Config.DetectMutation
+
+	// expires is when the entry would end, if it could be kept: it is too large, or does not encode. What is made from it may be kept
+	// as long.
+	expires time.Duration
 }
 
 // extraOf returns e's extra, or nil.
@@ -27,6 +32,14 @@ func addExtra(e *local.Entry) *extra {
 		e.Extra = x
 	}
 	return x
+}
+
+// lifeOf is when what is made from an entry ends.
+func lifeOf(e *local.Entry) time.Duration {
+	if x := extraOf(e); x != nil && e.Expires == uncached {
+		return x.expires
+	}
+	return e.Expires
 }
 
 // otherFeeds may be asked of nil.

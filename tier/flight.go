@@ -16,6 +16,9 @@ type flight struct {
 	id    string
 	load  loader
 
+	// private is a flight for one read alone, outside the table: the read must not wait for the one that is there, see dependencies.loads.
+	private bool
+
 	ctx    context.Context //nolint:containedctx // of the goroutine that flies it
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when entry or err is set
@@ -63,7 +66,15 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	case f != nil && !f.finished && f.set != nil && sp.usable(f.set):
 		return f.set, nil, false, nil
 	case f != nil && !f.finished:
-		return nil, f, false, c.flights.waitLocked(c.dependenciesOf(ctx), f)
+		d := c.dependenciesOf(ctx)
+		cycle := c.flights.waitLocked(d, f)
+		if cycle == nil {
+			return nil, f, false, nil
+		}
+		if d.loads(f) {
+			return nil, nil, false, cycle
+		}
+		return nil, c.takeOffLocked(ctx, sp, id, load, true), true, nil
 	case f != nil && sp.usable(f.entry):
 		return f.entry, nil, false, nil
 	}
@@ -73,12 +84,18 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if ctx.Err() != nil { // nobody would wait for it
 		return nil, nil, false, context.Cause(ctx)
 	}
-	f = &flight{space: sp, id: id, load: load, call: newCall(), done: make(chan struct{})}
-	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
+	f = c.takeOffLocked(ctx, sp, id, load, false)
 	c.flights.byKey[key] = f
-	c.flying.Add(1) // under the lock: never after close
-	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return nil, f, true, nil
+}
+
+// takeOffLocked makes a flight, which the caller has to start.
+func (c *Cache) takeOffLocked(ctx context.Context, sp *space, id string, load loader, private bool) *flight {
+	f := &flight{space: sp, id: id, load: load, private: private, call: newCall(), done: make(chan struct{})}
+	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
+	c.flying.Add(1)                                    // under the lock: never after close
+	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return f
 }
 
 // landed returns the valid entry of a finished flight, or of a Set, that L1 did not show yet.
@@ -104,7 +121,11 @@ func (c *Cache) fly(f *flight) {
 	defer c.flying.Done()
 	defer f.cancel(nil)
 	began := time.Now()
-	c.land(began, []*flight{f}, []fetched{c.fetch(f.ctx, f)})
+	fetch := c.fetch
+	if f.private { // another one, which waits for this one, may have the lease
+		fetch = c.loadAlone
+	}
+	c.land(began, []*flight{f}, []fetched{fetch(f.ctx, f)})
 }
 
 // land answers the callers of flights, and then fills L2: a slow Redis does not hold them.

@@ -86,6 +86,8 @@ func (sp *space) readRound(ctx context.Context, came arrival, ids []string, load
 			sp.stats.l1Hits.inc()
 			answers[i].entry = e
 			continue
+		case lead && f.private:
+			go c.fly(f)
 		case lead:
 			led = append(led, f)
 		case first:

@@ -490,3 +490,30 @@ func TestGetManyThatFindsNoPlaceNamesEachKey(t *testing.T) {
 	close(block)
 	wg.Wait()
 }
+
+// A call of LoadMany may read, for one of its identifiers, another: that is no cycle.
+func TestBatchOfAChain(t *testing.T) {
+	p := newPod(t, "", &source{})
+	var s *tier.Space[int]
+	s = newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:cat", Strategy: tier.TTL(time.Hour), LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+		for _, id := range b.IDs() {
+			n, _ := strconv.Atoi(id)
+			if n == 0 {
+				b.Set(id, 0)
+				continue
+			}
+			depth, err := s.Get(b.For(ctx, id), strconv.Itoa(n-1))
+			if err != nil {
+				b.Fail(id, err)
+				continue
+			}
+			b.Set(id, depth+1)
+		}
+		return nil
+	}})
+	for _, r := range s.GetMany(t.Context(), ids(0, 3)) {
+		if want, _ := strconv.Atoi(r.ID); r.Err != nil || r.Value != want {
+			t.Errorf("%q: %d, %v", r.ID, r.Value, r.Err)
+		}
+	}
+}

@@ -235,14 +235,12 @@ func TestCycleOfLoaders(t *testing.T) {
 		p := newPod(t, addr, &source{})
 		next := map[string]string{"self": "self", "a": "b", "b": "c", "c": "a"}
 		var ring *tier.Space[int]
-		both := make(chan struct{}, 2) // lets two loads begin before either goes on
+		var begun atomic.Int32 // lets two loads begin before either goes on
 		ring = newSpace(t, p.cache, tier.SpaceConfig[int]{
 			Name: "test:ring", Strategy: tier.CDC("feed"), LoadTimeout: time.Minute,
 			Load: func(ctx context.Context, id string) (int, error) {
 				if id == "x" || id == "y" {
-					both <- struct{}{}
-					for len(both) < 2 {
-						time.Sleep(time.Millisecond)
+					for begun.Add(1); begun.Load() < 2; time.Sleep(time.Millisecond) {
 					}
 					return ring.Get(ctx, map[string]string{"x": "y", "y": "x"}[id])
 				}
@@ -402,5 +400,73 @@ func TestStrayDependencies(t *testing.T) {
 	}
 	if v, ok := p.Peek(t.Context(), "k"); v != 1 || !ok {
 		t.Errorf("the entry depends on what was named after its load")
+	}
+}
+
+// What is made from a value that is too large to be kept may be kept.
+func TestMadeFromWhatIsTooLarge(t *testing.T) {
+	p := newPod(t, "", &source{})
+	inner := newSpace(t, p.cache, tier.SpaceConfig[[]byte]{Name: "test:big", Strategy: tier.TTL(time.Hour), MaxValueBytes: 10, Load: func(context.Context, string) ([]byte, error) {
+		return make([]byte, 100), nil
+	}})
+	var loads atomic.Int32
+	outer := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:sum", Strategy: tier.TTL(time.Hour), Load: func(ctx context.Context, id string) (int, error) {
+		loads.Add(1)
+		b, err := inner.Get(ctx, id)
+		return len(b), err
+	}})
+	for range 5 {
+		if _, err := outer.Get(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := loads.Load(); n != 1 {
+		t.Errorf("%d loads of a small value made from a large one; want 1", n)
+	}
+}
+
+// What a loader has looked for in vain outdates what it made without it.
+func TestPeekedNothing(t *testing.T) {
+	p := newPod(t, "", &source{})
+	var version atomic.Int32
+	inner := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:in", Strategy: tier.TTL(time.Hour), Load: func(context.Context, string) (int, error) { return int(version.Load()), nil }})
+	outer := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:out", Strategy: tier.TTL(time.Hour), Load: func(ctx context.Context, id string) (int, error) {
+		v, ok := inner.Peek(ctx, id)
+		if !ok {
+			return -1, nil
+		}
+		return v, nil
+	}})
+	_, _ = outer.Get(t.Context(), "k")
+	_, _ = inner.Get(t.Context(), "k")
+	if err := inner.Invalidate(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	version.Store(7)
+	_, _ = inner.Get(t.Context(), "k")
+	if v, _ := outer.Get(t.Context(), "k"); v != 7 {
+		t.Errorf("got %d; want 7: what it looked for was invalidated since", v)
+	}
+}
+
+// A Set inside a loader hands over what its entry stands on.
+func TestSetInsideALoader(t *testing.T) {
+	p := newPod(t, "", &source{})
+	var version atomic.Int32
+	inner := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:in", Strategy: tier.TTL(time.Hour), Load: func(context.Context, string) (int, error) { return int(version.Load()), nil }})
+	outer := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:out", Strategy: tier.TTL(time.Hour), Load: func(ctx context.Context, id string) (int, error) {
+		return inner.SetWith(ctx, id, func(ctx context.Context) (int, error) {
+			tier.DependsOn(ctx, "row", id)
+			return int(version.Load()), nil
+		})
+	}})
+	_, _ = outer.Get(t.Context(), "k")
+	version.Store(1)
+	if err := p.cache.Invalidate(t.Context(), tier.Key("test:in", "k"), tier.Tag("row", "k")); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := outer.Get(t.Context(), "k"); v != 1 {
+		t.Errorf("got %d; want 1", v)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/tandem-cache/tandem/local"
 )
 
 // Set outdates the entry of id on every pod, and stores v in its place. nil means that the invalidation is acknowledged, as with
@@ -107,6 +109,7 @@ type snapshot struct {
 	began reading
 	blind bool // Redis did not tell the counter: invalidations to come may have ticks below what this pod has heard
 	deps  *dependencies
+	outer *dependencies // of the load that the Set is in; nil: none
 	used  atomic.Bool
 }
 
@@ -129,6 +132,7 @@ func (sp *space) snapshot(ctx context.Context, id string) (*snapshot, error) {
 	if outer != nil { // a write inside a loader waits on behalf of that
 		waiting = outer.flight
 	}
+	s.outer = outer
 	_, s.deps = c.withDependencies(ctx, s.began.tick, waiting)
 	s.deps.write = outer == nil || outer.write
 	return s, nil
@@ -164,6 +168,8 @@ func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error
 	if s.used.Swap(true) {
 		return fmt.Errorf("tier: set %q: the snapshot was used already: take one before each write", s.key())
 	}
+	var kept *local.Entry
+	defer func() { s.handOver(kept) }()
 	r := s.deps.seal(loaded{value: value, took: took})
 	if r.err != nil {
 		return errors.Join(fmt.Errorf("tier: set %q: %w", s.key(), r.err), s.invalidate(ctx))
@@ -182,6 +188,7 @@ func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error
 	stored, err := s.space.cache.set(ctx, offer{space: s.space, entry: e, env: env, tick: s.began.tick})
 	if stored {
 		stats.set.Inc()
+		kept = e
 	} else {
 		stats.notSet.Inc()
 	}
@@ -189,6 +196,17 @@ func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error
 		return fmt.Errorf("tier: set %q: %w", s.key(), err)
 	}
 	return nil
+}
+
+// handOver tells the load that the Set is in of the entry, as a read of it would. nil: it was not stored, so the value may be outdated already.
+func (s *snapshot) handOver(e *local.Entry) {
+	switch {
+	case s.outer == nil:
+	case e == nil:
+		s.outer.destabilize()
+	default:
+		s.outer.inherit(e, s.began.at, s.space.cache.cfg.MaxStaleness)
+	}
 }
 
 // usable says whether a value may be stored by this snapshot, or why not.

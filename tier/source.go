@@ -76,8 +76,11 @@ func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remot
 	}
 	if err := sp.encodeLoaded(env, r, e.Expires); err != nil {
 		sp.refuseValue(id, err)
-		if !errors.Is(err, errStale) || r.unstable { // else it has expired, and Entry says so
+		switch {
+		case r.unstable, errors.Is(err, errTooMany):
 			e.Expires = uncached
+		case !errors.Is(err, errStale): // else it has expired, and Entry says so
+			addExtra(e).expires, e.Expires = e.Expires, uncached
 		}
 		return e, nil
 	}

@@ -211,15 +211,16 @@ func (s *Space[V]) value(e *local.Entry) (v V, err error) {
 }
 
 // Peek returns the value of id if L1 or L2 has a valid one. It never loads or stores, counts neither as hit nor as miss, and a
-// Redis that fails has nothing. Inside a loader it hands over what it finds, as Get does.
+// Redis that fails has nothing. Inside a loader it hands over what it finds, as Get does, and without that the
+// key: an invalidation of it outdates what was made without it.
 func (s *Space[V]) Peek(ctx context.Context, id string) (v V, ok bool) {
 	at := s.core.cache.now()
 	e := s.core.peek(ctx, id)
+	if d := s.core.cache.dependenciesOf(ctx); d != nil {
+		d.peeked(s.core, id, e, at)
+	}
 	if e == nil {
 		return v, false
-	}
-	if d := s.core.cache.dependenciesOf(ctx); d != nil {
-		d.inherit(e, at, s.core.cache.cfg.MaxStaleness)
 	}
 	v, err := s.value(e)
 	return v, err == nil
