@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,7 @@ const keysBar = 2
 type keysOptions struct {
 	keys, rate, sample, reads, bytes int
 	window                           time.Duration
-	redis                            string
+	redis, only                      string
 	json                             bool
 }
 
@@ -36,6 +37,7 @@ func keysFlags(args []string) (keysOptions, error) {
 	flags.IntVar(&o.bytes, "bytes", 200, "size of a value")
 	flags.DurationVar(&o.window, "window", 2*time.Second, "how long the other client reads for one p99")
 	flags.StringVar(&o.redis, "redis", "auto", "auto: start one; or its host:port, which must be empty")
+	flags.StringVar(&o.only, "only", "", "the operations whose name contains this; all others are left out")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -149,6 +151,9 @@ func (r *keysRun) operations() []keysOperation {
 func (r *keysRun) measure(ctx context.Context) (*keysReport, error) {
 	report := &keysReport{Keys: r.options.keys, Rate: r.options.rate}
 	for _, op := range r.operations() {
+		if !strings.Contains(op.name, r.options.only) {
+			continue
+		}
 		if err := r.fill(ctx); err != nil {
 			return nil, err
 		}

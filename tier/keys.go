@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// DefaultKeyRate is a [KeyQuery]'s Rate: a million keys take 100 s, and five minutes where Delete invalidates each.
+// DefaultKeyRate is a [KeyQuery]'s Rate: a million keys take 100 s, and 500 s where Delete invalidates each.
 const DefaultKeyRate = 10_000
 
 // A KeyQuery says which keys an operation is about, and how fast it goes. Only Pattern is required.
@@ -24,7 +24,7 @@ type KeyQuery struct {
 	Pattern string
 
 	// Rate is how many keys of Redis are looked at in a second at most, on all masters together. One that Delete invalidates by itself
-	// counts as three. Zero: DefaultKeyRate.
+	// counts as five. Zero: DefaultKeyRate.
 	Rate int
 
 	// Sample makes Usage ask Redis about each n-th key that matches, and estimate the others. Zero or one: about each. The other operations

@@ -288,6 +288,9 @@ func TestDeleteOutdatesLoadsUnderWay(t *testing.T) {
 			if n, err := a.cache.Delete(t.Context(), all(pattern)); err != nil || n != (tier.KeyCount{}) {
 				t.Errorf("got %+v, %v; want nothing: a marker is no entry", n, err)
 			}
+			if pattern == "*" && client.Exists(t.Context(), "shop:test:row:k").Val() == 0 {
+				t.Error("the marker is gone: another pod would load as well")
+			}
 			close(release)
 			<-done
 			src.onRead(nil)
