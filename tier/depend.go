@@ -173,8 +173,8 @@ func (d *dependencies) peeked(sp *space, id string, e *local.Entry, at time.Dura
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.sealed {
-		for _, n := range sp.names(id, d.tick, nil) {
-			d.putLocked(n.Text, n.Tick)
+		for _, looked := range sp.names(id, d.tick, nil) {
+			d.putLocked(looked.Text, looked.Tick)
 		}
 	}
 }

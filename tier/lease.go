@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -41,9 +42,17 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 	defer cancel()
 	deaths, waited := 0, false
 	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
-		release, err := c.takePlace(waiting, f)
+		var found fetched
+		release, err := c.takePlace(waiting, f, func() bool {
+			found = c.look(ctx, f, dead)
+			return found.entry != nil
+		})
 		if err != nil {
 			return fetched{err: err, from: tierSource}
+		}
+		if found.entry != nil {
+			release()
+			return found
 		}
 		born, at := c.guard.Number(), c.now()
 		answer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]
@@ -85,6 +94,20 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 		}
 	}
 	return c.loadAlone(ctx, f)
+}
+
+// look returns what another pod has filled while a flight waits for a place, if it has.
+func (c *Cache) look(ctx context.Context, f *flight, dead []byte) fetched {
+	born, at := c.guard.Number(), c.now()
+	raw, err := c.remoteGet(ctx, f.key())
+	if err != nil || raw == nil || bytes.Equal(raw, dead) {
+		return fetched{}
+	}
+	got, err := c.admitted(ctx, f, raw, born, at)
+	if err != nil {
+		return fetched{}
+	}
+	return got
 }
 
 // loadLeased loads while it renews the lease.

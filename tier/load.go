@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -39,34 +38,43 @@ type loader func(ctx context.Context, id string) (any, error)
 //
 //	1 pods A and B: each has as many loads as places, and a further one, of x and y, that has its lease and waits for a place
 //	2 the loads of A: need y inside, whose lease B has; those of B need x
-func (c *Cache) takePlace(ctx context.Context, f *flight) (release func(), err error) {
+//
+// look, unless nil, is called now and then while it waits; when it is true, the wait is over, and no place is needed.
+func (c *Cache) takePlace(ctx context.Context, f *flight, look func() bool) (release func(), err error) {
+	free := func() {}
 	if c.sharesPlace(ctx) {
-		return func() {}, nil
+		return free, nil
 	}
 	release = func() { c.loads.Release(1) }
 	if c.loads.TryAcquire(1) {
 		return release, nil
 	}
-	hurried := c.flights.hurryOf(f)
 	queue, leave := context.WithCancel(ctx)
-	var hurry sync.WaitGroup
-	hurry.Go(func() {
+	placed := make(chan error, 1)
+	go func() { placed <- c.loads.Acquire(queue, 1) }() // ends with queue; whoever leaves waits for it
+	defer leave()
+	turn := time.NewTicker(maxPoll)
+	defer turn.Stop()
+	hurried := c.flights.hurryOf(f)
+	for {
 		select {
+		case err := <-placed:
+			if err != nil {
+				return nil, f.noPlace(ctx)
+			}
+			return release, nil
+		case <-turn.C:
+			if look == nil || !look() {
+				continue
+			}
 		case <-hurried:
-			leave()
-		case <-queue.Done():
 		}
-	})
-	err = c.loads.Acquire(queue, 1)
-	leave()
-	hurry.Wait()
-	switch {
-	case err == nil:
-		return release, nil
-	case ctx.Err() == nil:
-		return func() {}, nil
+		leave()
+		if <-placed == nil {
+			return release, nil
+		}
+		return free, nil
 	}
-	return nil, f.noPlace(ctx)
 }
 
 // noPlace is the error of a flight that has waited for a place until ctx ended.

@@ -198,7 +198,7 @@ func (c *Cache) loadBatch(began time.Time, missing []miss, alone []*flight, leas
 	}
 	ctx, sp := flights[0].ctx, flights[0].space
 	waiting, cancel := sp.patience(ctx)
-	release, err := c.takePlace(waiting, flights[0])
+	release, err := c.takePlace(waiting, flights[0], nil)
 	cancel()
 	if err != nil {
 		gots := make([]fetched, len(flights))

@@ -470,3 +470,38 @@ func TestSetInsideALoader(t *testing.T) {
 		t.Errorf("got %d; want 1", v)
 	}
 }
+
+// A read that waits for a place takes what another pod has filled meanwhile.
+func TestFilledElsewhereWhileNoPlace(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	block := make(chan struct{})
+	open := func(load func(ctx context.Context, id string) (int, error)) *tier.Space[int] {
+		c := openCache(t, tier.Config{Redis: connect(t, addr), RemoteTimeout: 2 * time.Second, MaxLoads: 1})
+		return newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.TTL(time.Hour), Load: load, LoadTimeout: 2 * time.Second})
+	}
+	var started atomic.Bool
+	a := open(func(_ context.Context, id string) (int, error) {
+		if id == "slow" {
+			started.Store(true)
+			<-block
+		}
+		return 1, nil
+	})
+	b := open(func(_ context.Context, id string) (int, error) { return 1, nil })
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = a.Get(t.Context(), "slow") })
+	eventually(t, "slow loads", started.Load)
+	var err error
+	var took time.Duration
+	wg.Go(func() { began := time.Now(); _, err = a.Get(t.Context(), "k"); took = time.Since(began) })
+	time.Sleep(100 * time.Millisecond)
+	if _, err := b.Get(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2500 * time.Millisecond)
+	close(block)
+	wg.Wait()
+	if err != nil || took > time.Second {
+		t.Errorf("after %s: %v; want the value, which L2 had after 100 ms", took, err)
+	}
+}

@@ -152,7 +152,7 @@ func (c *Cache) admitted(ctx context.Context, f *flight, raw []byte, born uint64
 func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 	waiting, cancel := f.space.patience(ctx)
 	defer cancel()
-	release, err := c.takePlace(waiting, f)
+	release, err := c.takePlace(waiting, f, nil)
 	if err != nil {
 		return fetched{err: err, from: tierSource}
 	}

@@ -49,8 +49,8 @@ var nestMutations = []mutation{
 	{
 		name: "place-after-lease", rule: "a load that waits for a place holds no lease",
 		file: "tier/lease.go",
-		old:  "\t\trelease, err := c.takePlace(waiting, f)\n\t\tif err != nil {\n\t\t\treturn fetched{err: err, from: tierSource}\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n",
-		new:  "\t\trelease := func() {}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n\t\t\trelease, _ = c.takePlace(waiting, f)\n",
+		old:  "\t\tif found.entry != nil {\n\t\t\trelease()\n\t\t\treturn found\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n",
+		new:  "\t\tif found.entry != nil {\n\t\t\trelease()\n\t\t\treturn found\n\t\t}\n\t\trelease()\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n\t\t\trelease, _ = c.takePlace(waiting, f, nil)\n",
 		pkg:  "tier", run: "^TestNestedLoadsDoNotStarve$",
 	},
 	{
@@ -72,5 +72,20 @@ var nestMutations = []mutation{
 		name: "many-one-call", rule: "loads of one call wait for each other",
 		file: "tier/cycle.go", old: "\t\tf.call = shared\n", new: "",
 		pkg: "tier", run: "^TestCycleThroughBatches$",
+	},
+	{
+		name: "nested-peek", rule: "a Peek in vain outdates what was made without it",
+		file: dependFile, old: `d.putLocked(looked.Text, looked.Tick)`, new: `_ = looked`,
+		pkg: "tier", run: "^TestPeekedNothing$",
+	},
+	{
+		name: "nested-set", rule: "a Set inside a loader hands over what its entry stands on",
+		file: "tier/set.go", old: "\t\ts.outer.inherit(", new: "\t\t_ = (*dependencies).inherit\n\t\t_ = fmt.Sprint(",
+		pkg: "tier", run: "^TestSetInsideALoader$",
+	},
+	{
+		name: "many-interrupted", rule: "what an interrupted LoadMany has given is not stored",
+		file: "tier/batch.go", old: "\t\tif cut {\n", new: "\t\tif false && cut {\n",
+		pkg: "tier", run: "^TestInterruptedBatchIsNotStored$",
 	},
 }
