@@ -106,25 +106,61 @@ func (s *Store) group(names []string) []touched {
 	return calls
 }
 
-// Judge asks the table about a value that stands on names. whole is false when a bucket had no floor; then the value is dead.
-func (s *Store) Judge(ctx context.Context, names []Name) (valid, whole bool, err error) {
-	cmds := make([]*redis.FloatSliceCmd, len(names))
+// Judge asks the table about several values; each of them is the names that it stands on, and valid has an answer for each. whole is false
+// when a bucket had no floor; then the values that asked it are dead. After an error all are, too.
+//
+// A bucket is asked once, for all names that lie in it, and a name that many values stand on is asked once.
+func (s *Store) Judge(ctx context.Context, values [][]Name) (valid []bool, whole bool, err error) {
+	valid = make([]bool, len(values))
+	a := newInquiry(values)
 	err = s.exec(ctx, func(p redis.Pipeliner) {
-		for i, n := range names {
-			cmds[i] = p.ZMScore(ctx, s.bucketKey(bucketOf(n.Text)), "floor", n.Text)
+		for b, members := range a.members {
+			if len(members) > 0 {
+				a.cmds[b] = p.ZMScore(ctx, s.bucketKey(b), append(members, "floor")...)
+			}
 		}
 	})
 	if err != nil {
-		return false, true, fmt.Errorf("remote: judge %d names: %w", len(names), err)
+		return valid, true, fmt.Errorf("remote: judge %d values: %w", len(values), err)
 	}
-	valid, whole = true, true
-	for i, n := range names {
-		scores := cmds[i].Val() // go-redis gives 0 for an absent member; a floor and a tick are above 0
-		floor, tick := uint64(scores[0]), uint64(scores[1])
-		whole = whole && floor != 0
-		valid = valid && floor != 0 && n.Tick >= floor && n.Tick >= tick
+	whole = true
+	for i, names := range values {
+		valid[i] = true
+		for _, n := range names {
+			tick, floor := a.answer(n.Text)
+			whole = whole && floor != 0
+			valid[i] = valid[i] && floor != 0 && n.Tick >= floor && n.Tick >= tick
+		}
 	}
 	return valid, whole, nil
+}
+
+// An inquiry is what Judge asks of each bucket.
+type inquiry struct {
+	members [bucketCount][]string
+	places  map[string]int // of a name among its bucket's members
+	cmds    [bucketCount]*redis.FloatSliceCmd
+}
+
+func newInquiry(values [][]Name) *inquiry {
+	a := &inquiry{places: make(map[string]int)}
+	for _, names := range values {
+		for _, n := range names {
+			if _, asked := a.places[n.Text]; asked {
+				continue
+			}
+			b := bucketOf(n.Text)
+			a.places[n.Text] = len(a.members[b])
+			a.members[b] = append(a.members[b], n.Text)
+		}
+	}
+	return a
+}
+
+// answer is the tick and the floor of a name. go-redis gives 0 for an absent member; a floor and a tick are above 0.
+func (a *inquiry) answer(name string) (tick, floor uint64) {
+	scores := a.cmds[bucketOf(name)].Val()
+	return uint64(scores[a.places[name]]), uint64(scores[len(scores)-1])
 }
 
 // MakeTable makes the buckets that are missing.

@@ -21,11 +21,11 @@ func touch(t *testing.T, s *remote.Store, tick uint64, names ...string) (whole b
 
 func judge(t *testing.T, s *remote.Store, name string, tick uint64) (valid, whole bool) {
 	t.Helper()
-	valid, whole, err := s.Judge(t.Context(), []remote.Name{{Text: name, Tick: tick}})
+	all, whole, err := s.Judge(t.Context(), [][]remote.Name{{{Text: name, Tick: tick}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return valid, whole
+	return all[0], whole
 }
 
 func makeTable(t *testing.T, s *remote.Store) {
@@ -58,9 +58,13 @@ func TestTableJudges(t *testing.T) {
 				t.Errorf("%s read at the tick: dead", name)
 			}
 		}
-		valid, _, err := s.Judge(t.Context(), []remote.Name{{Text: "k:c", Tick: tick}, {Text: "t:b", Tick: tick - 1}})
-		if valid || err != nil {
-			t.Errorf("one of two names is dead: valid %v, %v", valid, err)
+		valid, _, err := s.Judge(t.Context(), [][]remote.Name{
+			{{Text: "k:c", Tick: tick}, {Text: "t:b", Tick: tick - 1}}, // one of two names is dead
+			{{Text: "k:c", Tick: tick}, {Text: "t:b", Tick: tick}},
+			{{Text: "k:c", Tick: floor - 1}}, // each value with its own tick
+		})
+		if want := []bool{false, true, false}; !slices.Equal(valid, want) || err != nil {
+			t.Errorf("of three values: valid %v, %v; want %v", valid, err, want)
 		}
 	})
 }

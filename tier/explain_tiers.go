@@ -145,7 +145,7 @@ func (x *explainer) explainL1() Copy {
 	return copied
 }
 
-// errUnasked says that Redis did not answer who asked whether names are valid.
+// errUnasked says that Redis was not asked, or did not answer.
 var errUnasked = errors.New("unasked")
 
 // explainL2 examines the value as a read does.

@@ -11,9 +11,9 @@ import (
 
 // admit turns bytes from L2 into an entry, or nil when they are outdated, expired or unreadable and may be replaced. born is
 // the guard's number noted before they were read. dead says why, as in metrics. An error says that Redis, which had to be asked, did not
-// answer.
-func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, born uint64) (e *local.Entry, dead string, err error) {
-	e, why, err := sp.examine(id, raw, born, func(names []local.Name) (bool, error) { return c.judge(ctx, names) })
+// answer, or was not asked yet.
+func (c *Cache) admit(sp *space, id string, raw []byte, born uint64, judge judge) (e *local.Entry, dead string, err error) {
+	e, why, err := sp.examine(id, raw, born, judge)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -25,9 +25,11 @@ func (c *Cache) admit(ctx context.Context, sp *space, id string, raw []byte, bor
 	return e, "", nil
 }
 
-// examine makes bytes from L2 an entry, or says why they are of no use. judge says whether a value that stands on names is valid. It counts
-// nothing and leaves no trace.
-func (sp *space) examine(id string, raw []byte, born uint64, judge func([]local.Name) (bool, error)) (*local.Entry, reason, error) {
+// A judge says whether a value from L2 that stands on names is valid.
+type judge func(names []local.Name) (bool, error)
+
+// examine makes bytes from L2 an entry, or says why they are of no use. It counts nothing and leaves no trace.
+func (sp *space) examine(id string, raw []byte, born uint64, judge judge) (*local.Entry, reason, error) {
 	c := sp.cache
 	env, why := sp.open(raw)
 	if env == nil {
@@ -108,13 +110,23 @@ func (c *Cache) judgeHere(names []local.Name) (valid, known bool) {
 //
 // A resync may come between the two looks, or after both. It flushes L1 when it has raised the floor: what was judged by the floor of before
 // does not stay.
-func (c *Cache) judge(ctx context.Context, names []local.Name) (bool, error) {
-	if valid, known := c.judgeHere(names); known {
-		return valid, nil
+func (c *Cache) judge(ctx context.Context) judge {
+	return func(names []local.Name) (bool, error) {
+		if valid, known := c.judgeHere(names); known {
+			return valid, nil
+		}
+		valid, err := c.remoteJudge(ctx, [][]local.Name{names})
+		return valid[0], err
 	}
-	asked := make([]remote.Name, len(names))
-	for i, n := range names {
-		asked[i] = remote.Name{Text: n.Text, Tick: n.Tick}
+}
+
+// remoteJudge asks Redis's table about several values; after an error none of them is valid.
+func (c *Cache) remoteJudge(ctx context.Context, values [][]local.Name) ([]bool, error) {
+	asked := make([][]remote.Name, len(values))
+	for i, names := range values {
+		for _, n := range names {
+			asked[i] = append(asked[i], remote.Name{Text: n.Text, Tick: n.Tick})
+		}
 	}
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
@@ -149,7 +161,7 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	if err != nil || raw == nil {
 		return nil
 	}
-	e, _, err := c.admit(ctx, sp, id, raw, born)
+	e, _, err := c.admit(sp, id, raw, born, c.judge(ctx))
 	if err != nil {
 		return nil
 	}

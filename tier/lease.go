@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 				return c.loadAlone(ctx, f)
 			}
 		default:
-			got, err := c.admitted(ctx, f, answer.Value, born, at)
+			got, err := c.admitted(f, answer.Value, born, at, c.judge(ctx))
 			if err != nil {
 				return c.loadAlone(ctx, f)
 			}
@@ -103,7 +104,7 @@ func (c *Cache) look(ctx context.Context, f *flight, dead []byte) fetched {
 	if err != nil || raw == nil || bytes.Equal(raw, dead) {
 		return fetched{}
 	}
-	got, err := c.admitted(ctx, f, raw, born, at)
+	got, err := c.admitted(f, raw, born, at, c.judge(ctx))
 	if err != nil {
 		return fetched{}
 	}
@@ -156,7 +157,7 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 	var woken []string
 	var back []remote.Fill
 	var stored []remote.Dependent
-	for i, filled := range c.remoteFill(ctx, fills) {
+	for i, filled := range c.fillMany(ctx, fills) {
 		if filled.Stored {
 			stored = append(stored, dependentOf(fills[i], gots[i].lease.env))
 		}
@@ -177,6 +178,27 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 	}
 	c.notifyFilled(ctx, woken)
 	c.index(ctx, stored)
+}
+
+// fillMany stores values in calls of about maxFillBytes, each of which has RemoteTimeout: one call for all would not end in that, each time
+// anew, and the values would never be stored. After breakAfter calls in a row that failed it sends no more.
+func (c *Cache) fillMany(ctx context.Context, fills []remote.Fill) []remote.Filled {
+	filled := make([]remote.Filled, 0, len(fills))
+	failures := 0
+	for some := range batches(fills, maxFillBytes, func(f remote.Fill) int { return len(f.Value) }) {
+		if failures >= breakAfter {
+			for range some {
+				filled = append(filled, remote.Filled{Err: errUnasked})
+			}
+			continue
+		}
+		answers := c.remoteFill(ctx, some)
+		if failures++; slices.ContainsFunc(answers, func(f remote.Filled) bool { return f.Err == nil }) {
+			failures = 0
+		}
+		filled = append(filled, answers...)
+	}
+	return filled
 }
 
 func (c *Cache) notifyFilled(ctx context.Context, keys []string) {
@@ -208,6 +230,7 @@ func (c *Cache) fillOf(got fetched) remote.Fill {
 		return fill
 	}
 	fill.Value = value
+	sp.sizes.note(len(value))
 	return fill
 }
 

@@ -11,9 +11,6 @@ import (
 	"github.com/tandem-cache/tandem/remote"
 )
 
-// maxBatch is how many identifiers share a pipeline and a call of LoadMany. More are several batches, at once.
-const maxBatch = 512
-
 // A Result is what GetMany has for one identifier: a value or an error.
 type Result[V any] struct {
 	ID    string
@@ -24,6 +21,9 @@ type Result[V any] struct {
 // GetMany is Get for many identifiers at once; the results are in the order of ids, which may repeat. What L1 lacks is asked of L2 in one
 // round trip a shard and 512 identifiers, and what L2 lacks is loaded by LoadMany in one call for as many; without a LoadMany, by Load,
 // each for itself. Loads are shared with those of Get. An identifier that fails does not fail others.
+//
+// Large values take more round trips, each with its own RemoteTimeout: one brings about 2 MiB, by the mean size of those that this pod has
+// lately read from or written to L2 in this space. A pod that knows of none asks for 8 first, then for 64.
 func (s *Space[V]) GetMany(ctx context.Context, ids []string) []Result[V] {
 	results := make([]Result[V], len(ids))
 	answers := s.core.readMany(ctx, ids, s.load)
@@ -147,43 +147,6 @@ func (c *Cache) flyMany(flights []*flight) {
 		c.flights.apart(f)
 		apart.Go(func() { c.land(began, []*flight{f}, []fetched{c.loadAlone(f.ctx, f)}) })
 	}
-}
-
-// A miss is a flight for which L2 has nothing of use.
-type miss struct {
-	flight *flight
-	dead   []byte // the outdated value found at the key
-}
-
-// fetchMany lands the flights whose values L2 has, in one round trip a shard. The others are to be loaded: with a lease, or alone where
-// Redis fails.
-func (c *Cache) fetchMany(began time.Time, flights []*flight) (missing []miss, alone []*flight) {
-	if c.remote == nil || !c.breaker.allow(c.now()) {
-		return nil, flights
-	}
-	ctx := flights[0].ctx
-	born, at := c.guard.Number(), c.now()
-	down := false // Redis did not answer when asked to judge one: each further one would wait as long
-	for i, stored := range c.remoteGetMany(ctx, keysOf(flights)) {
-		f := flights[i]
-		if stored.Err != nil || down {
-			alone = append(alone, f)
-			continue
-		}
-		if stored.Raw != nil {
-			got, err := c.admitted(ctx, f, stored.Raw, born, at)
-			if err != nil {
-				alone, down = append(alone, f), true
-				continue
-			}
-			if got.entry != nil {
-				c.land(began, flights[i:i+1], []fetched{got})
-				continue
-			}
-		}
-		missing = append(missing, miss{f, stored.Raw})
-	}
-	return missing, alone
 }
 
 // loadBatch loads in one call the flights that get a lease and those that go without. The others go to leased: somebody else holds the

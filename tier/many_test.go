@@ -121,7 +121,7 @@ func TestGetMany(t *testing.T) {
 	})
 }
 
-// What L1 lacks is one round trip to L2, and what L2 lacks one more and one call of LoadMany.
+// What L1 lacks is one round trip to L2, once the pod knows how large the values are, and what L2 lacks one more and one call of LoadMany.
 func TestGetManyIsOneRoundTrip(t *testing.T) {
 	addr, w := servertest.StartRedis(t).Addr, &warehouse{}
 	a := w.open(t, addr)
@@ -135,6 +135,8 @@ func TestGetManyIsOneRoundTrip(t *testing.T) {
 		}
 		return nil
 	}})
+	b.want(t, "0", 0)
+	gets.Store(0)
 	wantAll(t, b.GetMany(t.Context(), ids(0, 300)), ids(0, 300))
 	if n := gets.Load(); n != 1 {
 		t.Errorf("%d pipelines of GETs; want 1", n)
@@ -515,5 +517,137 @@ func TestBatchOfAChain(t *testing.T) {
 		if want, _ := strconv.Atoi(r.ID); r.Err != nil || r.Value != want {
 			t.Errorf("%q: %d, %v", r.ID, r.Value, r.Err)
 		}
+	}
+}
+
+// A pod that has just started gets many values that are in L2: Redis judges them in one call, and each by itself.
+func TestGetManyJudgesInOneRoundTrip(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	w := &warehouse{}
+	a := w.open(t, addr)
+	all := ids(0, 200)
+	wantAll(t, a.GetMany(t.Context(), all), all)
+	client := connect(t, addr)
+	raw := func(id string) string { return client.Get(t.Context(), "shop:test:row:"+id).Val() }
+	eventually(t, "L2 is filled", func() bool { return strings.HasPrefix(raw("199"), "V") })
+	outdated := raw("100")
+	w.write("100")
+	if err := a.Invalidate(t.Context(), "100"); err != nil { // and the floor of a later pod is above the others, too
+		t.Fatal(err)
+	}
+	client.Set(t.Context(), "shop:test:row:100", outdated, 0)
+	loads := w.count("0") + w.count("100")
+	var judged, gets atomic.Int32
+	cl := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = cl.Close() })
+	cl.AddHook(&watch{before: func(cmds []redis.Cmder) error {
+		if have(cmds, "zmscore", "") {
+			judged.Add(1)
+		}
+		if have(cmds, "get", "shop:test:row") {
+			gets.Add(1)
+		}
+		return nil
+	}})
+	c := openCache(t, tier.Config{Redis: cl, RemoteTimeout: 2 * time.Second, MaxStaleness: time.Minute})
+	b := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), LoadMany: w.loadMany})
+	f, _ := c.Feed("feed")
+	_ = f.Report(t.Context(), true, "1", time.Now(), 0, nil)
+	for _, r := range b.GetMany(t.Context(), all) {
+		if want := map[bool]int{true: 1}[r.ID == "100"]; r.Value != want || r.Err != nil {
+			t.Errorf("%q: got %d, %v; want version %d", r.ID, r.Value, r.Err, want)
+		}
+	}
+	if judged.Load() != 1 || gets.Load() != 2 {
+		t.Errorf("%d calls to judge and %d to get; want 1 and 2", judged.Load(), gets.Load())
+	}
+	if n := w.count("0") + w.count("100") - loads; n != 1 {
+		t.Errorf("%d loads; want one, of the outdated value", n)
+	}
+}
+
+// 200 values of 200 KB are 40 MB: a call for all of them would not end within RemoteTimeout, neither to fill nor to get.
+func TestGetManyOfLargeValues(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	const size, most = 200 << 10, 2<<20 + 1<<10
+	var loads, filled, read atomic.Int64
+	open := func() *tier.Space[[]byte] {
+		cl := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+		t.Cleanup(func() { _ = cl.Close() })
+		cl.AddHook(&watch{after: func(cmds []redis.Cmder) {
+			sent, came := bytesOf(cmds)
+			if sent > most/2 || came > most {
+				t.Errorf("a call of %d commands sends %d bytes and brings %d", len(cmds), sent, came)
+			}
+			filled.Add(int64(sent))
+			read.Add(int64(came))
+		}})
+		c := openCache(t, tier.Config{Redis: cl, RemoteTimeout: 2 * time.Second})
+		return newSpace(t, c, tier.SpaceConfig[[]byte]{Name: "test:row", Strategy: tier.TTL(time.Hour), CompressOver: tier.NoCompression, LoadMany: func(_ context.Context, b *tier.Batch[[]byte]) error {
+			for _, id := range b.IDs() {
+				loads.Add(1)
+				b.Set(id, make([]byte, size))
+			}
+			return nil
+		}})
+	}
+	all, client := ids(0, 200), connect(t, addr)
+	open().GetMany(t.Context(), all)
+	eventually(t, "L2 is filled", func() bool { return client.StrLen(t.Context(), "shop:test:row:199").Val() > size })
+	for _, r := range open().GetMany(t.Context(), all) {
+		if len(r.Value) != size || r.Err != nil {
+			t.Errorf("%q: %d bytes, %v", r.ID, len(r.Value), r.Err)
+		}
+	}
+	if n := loads.Load(); n != 200 {
+		t.Errorf("%d loads; want 200", n)
+	}
+	if filled.Load() < 200*size || read.Load() < 200*size {
+		t.Errorf("saw %d bytes sent and %d come: the test shows nothing", filled.Load(), read.Load())
+	}
+}
+
+// bytesOf is about what commands send and what their answers bring.
+func bytesOf(cmds []redis.Cmder) (sent, came int) {
+	for _, cmd := range cmds {
+		for _, arg := range cmd.Args() {
+			if b, ok := arg.([]byte); ok {
+				sent += len(b)
+			}
+		}
+		if got, ok := cmd.(*redis.StringCmd); ok {
+			came += len(got.Val())
+		}
+	}
+	return sent, came
+}
+
+// While Redis does not answer, the fills of a large batch do not each wait for it.
+func TestFillsOfLargeValuesWhileRedisFails(t *testing.T) {
+	addr := servertest.StartRedis(t).Addr
+	cl := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { _ = cl.Close() })
+	var fills atomic.Int32
+	cl.AddHook(&watch{before: func(cmds []redis.Cmder) error {
+		if sent, _ := bytesOf(cmds); sent < 200<<10 {
+			return nil
+		}
+		fills.Add(1)
+		return errCut
+	}})
+	c := openCache(t, tier.Config{Redis: cl, RemoteTimeout: 2 * time.Second})
+	s := newSpace(t, c, tier.SpaceConfig[[]byte]{Name: "test:row", Strategy: tier.TTL(time.Hour), CompressOver: tier.NoCompression, LoadMany: func(_ context.Context, b *tier.Batch[[]byte]) error {
+		for _, id := range b.IDs() {
+			b.Set(id, make([]byte, 200<<10))
+		}
+		return nil
+	}})
+	s.GetMany(t.Context(), ids(0, 50))
+	client := connect(t, addr)
+	eventually(t, "the leases are given back", func() bool {
+		return metric(t, c, "tandem_refused_fills_total", "lease") == 50 && len(client.Keys(t.Context(), "shop:test:row:*").Val()) == 0
+	})
+	if n := fills.Load(); n != 3 {
+		t.Errorf("%d fills sent; want 3 of 10", n)
 	}
 }

@@ -126,7 +126,8 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 		return c.loadAlone(ctx, f)
 	}
 	if raw != nil {
-		got, err := c.admitted(ctx, f, raw, born, at)
+		f.space.sizes.note(len(raw))
+		got, err := c.admitted(f, raw, born, at, c.judge(ctx))
 		switch {
 		case err != nil:
 			return c.loadAlone(ctx, f)
@@ -139,8 +140,8 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 
 // admitted is what a flight brings from L2; without an entry when raw is of no use. This pod's table may have judged it, which proves
 // nothing of the last MaxStaleness.
-func (c *Cache) admitted(ctx context.Context, f *flight, raw []byte, born uint64, at time.Duration) (fetched, error) {
-	e, dead, err := c.admit(ctx, f.space, f.id, raw, born)
+func (c *Cache) admitted(f *flight, raw []byte, born uint64, at time.Duration, judge judge) (fetched, error) {
+	e, dead, err := c.admit(f.space, f.id, raw, born, judge)
 	f.dead = dead
 	if e != nil {
 		f.space.stats.l2Hits.Inc()

@@ -255,6 +255,7 @@ type space struct {
 	schema      uint32
 	format      format
 	tooLarge    sometimes
+	sizes       meanSize  // of its values in L2
 	entities    entitySet // what its loaders have depended on
 	stats       spaceStats
 }

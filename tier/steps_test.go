@@ -84,8 +84,8 @@ func TestL2ComesBeforeTheBroadcast(t *testing.T) {
 		if client.Exists(context.Background(), "shop:test:row:k").Val() != 0 {
 			t.Error("published while L2 has the value")
 		}
-		names := []remote.Name{{Text: key, Tick: old.Load().Tick}}
-		if valid, _, err := remote.New(client, "shop").Judge(context.Background(), names); valid || err != nil {
+		values := [][]remote.Name{{{Text: key, Tick: old.Load().Tick}}}
+		if valid, _, err := remote.New(client, "shop").Judge(context.Background(), values); valid[0] || err != nil {
 			t.Errorf("published while Redis's table says valid: %v, %v", valid, err)
 		}
 		return nil

@@ -64,6 +64,11 @@ var nestMutations = []mutation{
 		pkg: "tier", run: "^TestGetManyDependencies$",
 	},
 	{
+		name: "many-judged-as-valid", rule: "of the values of a batch that Redis judges at once, each has its own verdict",
+		file: "tier/many_fetch.go", old: `return valid[i], true`, new: `return true, true`,
+		pkg: "tier", run: "^TestGetManyJudgesInOneRoundTrip$",
+	},
+	{
 		name: "many-joiner-not-checked", rule: "a read of many judges what each flight brings, as a read of one does",
 		file: "tier/many.go", old: `case !c.serves(f, came):`, new: `case false:`,
 		pkg: "tier", run: "^TestGetManyRacesInvalidation$",

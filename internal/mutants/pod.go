@@ -161,7 +161,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "judge-error-is-valid", rule: "a value that Redis's table was not asked about is not taken",
-		file: "tier/l2.go", old: "\treturn valid, err\n}\n\n// peek returns", new: "\treturn valid || err != nil, nil\n}\n\n// peek returns",
+		file: "tier/l2.go", old: `return valid[0], err`, new: `return valid[0] || err != nil, nil`,
 		pkg: "tier", run: "^TestRedisFailsBetweenCalls$",
 	},
 }

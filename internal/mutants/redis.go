@@ -19,7 +19,7 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-missing-floor-valid", rule: "a bucket without a floor kills what asks it",
-		file: "remote/table.go", old: `valid = valid && floor != 0 && `, new: `valid = valid && `,
+		file: "remote/table.go", old: `valid[i] = valid[i] && floor != 0 && `, new: `valid[i] = valid[i] && `,
 		pkg: "remote", run: "^TestMissingBucketIsDead$",
 	},
 	{
