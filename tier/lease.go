@@ -83,6 +83,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 				return c.loadAlone(ctx, f)
 			}
 		default:
+			f.space.sizes.note(len(answer.Value))
 			got, err := c.admitted(f, answer.Value, born, at, c.judge(ctx))
 			if err != nil {
 				return c.loadAlone(ctx, f)
