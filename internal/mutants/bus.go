@@ -12,7 +12,7 @@ var busMutations = []mutation{
 	{
 		name: "bus-gap-not-replayed", rule: "what is missing before a message is handed over first, from the journal",
 		file: receiveFile, old: `f.n == r.at.n+1:`, new: `f.n > r.at.n:`,
-		pkg: "bus", run: "^TestGapIsReplayed$", seed: 12,
+		pkg: "bus", run: "^TestGapIsReplayed$", seed: 8,
 	},
 	{
 		name: "bus-head-not-read", rule: "the head of the journal shows what was lost before a silence",
@@ -44,7 +44,7 @@ var busMutations = []mutation{
 	{
 		name: "bus-lineage-not-told", rule: "another lineage is told",
 		file: receiveFile, old: "if head.lineage != r.at.lineage {\n\t\treturn false", new: "if head.lineage != r.at.lineage {\n\t\tr.at.lineage = head.lineage\n\t\treturn true",
-		pkg: "bus", run: "^TestNewLineageIsTold$", limit: 30 * second, seed: 14,
+		pkg: "bus", run: "^TestNewLineageIsTold$", limit: 30 * second, seed: 36,
 	},
 	{
 		name: "bus-strange-message-dropped", rule: "a numbered message that means nothing to its receiver is made good by a resync",
@@ -114,12 +114,12 @@ var busMutations = []mutation{
 	{
 		name: "resync-without-flush", rule: "a new subscription flushes L1",
 		file: "tier/listen.go", old: "\tc.guard.Flush()\n", new: "",
-		pkg: "tier", run: "^TestLostJournalFlushesL1$", seed: 5,
+		pkg: "tier", run: "^TestLostJournalFlushesL1$", seed: 36,
 	},
 	{
 		name: "resync-without-floor", rule: "a new subscription raises the pod's floor to the counter",
 		file: "tier/listen.go", old: "\tc.guard.RaiseFloor(tick)\n", new: "\t_ = tick\n",
-		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$", seed: 100,
+		pkg: "tier", run: "^TestMissedInvalidationIsFoundInTheTable$",
 	},
 	{
 		name: "fresh-for-ever", rule: "a proof is good for MaxStaleness",
@@ -166,6 +166,6 @@ var busMutations = []mutation{
 	{
 		name: "heard-not-final", rule: "what the pod has heard against a value from L2 is final",
 		file: "tier/l2.go", old: "\tcase verdict == local.Dead:\n\t\treturn false, true\n\tcase verdict == local.Valid &&", new: "\tcase verdict != local.Unknown &&",
-		pkg: "tier", run: "^TestPausedBetweenL2AndL1$", seed: 1,
+		pkg: "tier", run: "^TestPausedBetweenL2AndL1$", seed: 2,
 	},
 }

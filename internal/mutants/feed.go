@@ -12,7 +12,7 @@ var feedMutations = []mutation{
 		file: sessionFile,
 		old:  "\tif err := s.f.invalidate(ctx, w); err != nil {\n\t\treturn err\n\t}\n\tto := w.batch.Position\n",
 		new:  "\tdefer func() { _ = s.f.invalidate(ctx, w) }()\n\tto := w.batch.Position\n",
-		pkg:  "cdc", run: "^TestFailoverWithinABatch$", seed: 2,
+		pkg:  "cdc", run: "^TestFailoverWithinABatch$",
 	},
 	{
 		name: "feed-server-not-compared", rule: "the checkpoint moves only on the server that it was read from",
@@ -42,7 +42,7 @@ var feedMutations = []mutation{
 	{
 		name: "fallback-l2", rule: "in L2 too",
 		file: "tier/l2.go", old: `; !sp.current(`, new: `; false && sp.current(`,
-		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$", seed: 55,
+		pkg: "tier", run: "^TestOldValueInL2IsNotGoodWithoutTheFeed$",
 	},
 	{
 		name: "fallback-age-reset", rule: "an entry from L2 is as old in L1 as it was there",
@@ -87,7 +87,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-not-repeated", rule: "after the settle time an invalidation is repeated",
 		file: settleFile, old: "\t\tnames.add(one.names)\n", new: "",
-		pkg: "cdc", run: "^TestLaggingReplica$", seed: 7,
+		pkg: "cdc", run: "^TestLaggingReplica$", seed: 3,
 	},
 	{
 		name: "feed-loss-not-repeated", rule: "so is the flush for what the source lost",
@@ -97,7 +97,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-checkpoint-before-repeat", rule: "the checkpoint waits for the repeat",
 		file: sessionFile, old: `s.insist(ctx, w, s.f.invalidate)`, new: `s.insist(ctx, w, s.attempt)`,
-		pkg: "cdc", run: "^TestSettlingIsLeftToTheNext$", seed: 3,
+		pkg: "cdc", run: "^TestSettlingIsLeftToTheNext$", seed: 7,
 	},
 	{
 		name: "feed-applied-before-repeat", rule: "a change counts as applied after its repeat: the feed lags until then",

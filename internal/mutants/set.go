@@ -9,7 +9,7 @@ var setMutations = []mutation{
 		file: "tier/set.go",
 		old:  "\tr := s.deps.seal(loaded{",
 		new:  "\ttick, _ := s.space.cache.lastTick(ctx)\n\ts.began = s.space.cache.beginReading(tick)\n\tr := s.deps.seal(loaded{",
-		pkg:  "tier", run: "^TestSetBesideAnInvalidation$/^the.other.first$",
+		pkg:  "tier", run: "^TestSetBesideAnInvalidation$/^the.other.first$", seed: 1,
 	},
 	{
 		name: "set-claim-ignored", rule: "a Set whose key was invalidated since its snapshot stores nothing",
