@@ -193,7 +193,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-tick-not-read", rule: "the last tick comes with a lease, before the source is read",
-		file: "remote/lease.go", old: "\t\tlease.Tick = last\n", new: "",
+		file: "remote/lease.go", old: "\t\tlease.Tick = last\n", new: "\t\t_ = last\n",
 		pkg: "remote", run: "^TestAcquireReadsTheLastTick$",
 	},
 	{
