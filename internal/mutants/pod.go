@@ -117,7 +117,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "ttl-from-after-load-l1", rule: "a TTL counts from before the load, in L1",
-		file: sourceFile, old: `e.Expires = expiry(began.at, ttl)`, new: `e.Expires = expiry(c.now(), ttl)`,
+		file: sourceFile, old: `e.Expires = expiry(began.at, ttl)`, new: `e.Expires = expiry(sp.cache.now(), ttl)`,
 		pkg: "tier", run: "^TestTTL$",
 	},
 	{
