@@ -312,14 +312,13 @@ func (p *pod) write(ctx context.Context, random *rand.Rand) {
 			return
 		}
 		p.writes.Add(1)
-		switch random.IntN(300) / 10 {
-		case 0: // seldom: it makes good whatever else was lost
-			if random.IntN(10) > 0 {
-				return
+		switch random.IntN(30) {
+		case 0: // of the items themselves: a delete of more would outdate what the checks do not know of
+			p.announce(raised)
+			for _, r := range raised {
+				_, _ = p.cache.Delete(limited, tier.KeyQuery{Pattern: itemSpace + ":" + strconv.Itoa(r.id)})
 			}
-			begin := p.announce(raised)
-			_, err := p.cache.Delete(limited, tier.KeyQuery{Pattern: "*"})
-			p.acknowledge(begin, err, raised)
+			p.invalidate(limited, raised) // what only the L1 of another pod has, and the shelves
 		case 1, 2, 3, 4, 5, 6, 7, 8, 9:
 			p.invalidate(limited, raised)
 		}
