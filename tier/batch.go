@@ -113,8 +113,14 @@ func (load manyLoader) one(ctx context.Context, id string) (any, error) {
 	b := newBatch([]string{id})
 	err := load(ctx, b)
 	b.seal()
+	if d, _ := ctx.Value(dependenciesKey{}).(*dependencies); d != nil && interrupted(err) {
+		d.destabilize()
+	}
 	return b.outcome(id, err)
 }
+
+// interrupted says whether LoadMany may not have come to the DependsOn of what it has given.
+func interrupted(err error) bool { return err != nil && !isNotFound(err) }
 
 // runBatch loads the identifiers of flights in one call; they share a tick and a place.
 func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, release func()) []loaded {
@@ -130,7 +136,7 @@ func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, re
 	shared.batch = true
 	err := c.runLoader(ctx, release, func() error { return sp.loadMany(ctx, b) })
 	b.seal()
-	cut := ctx.Err() != nil || err != nil && !isNotFound(err) // it may not have come to the DependsOn of what it has given
+	cut := ctx.Err() != nil || interrupted(err)
 	results := make([]loaded, len(flights))
 	took := time.Since(began)
 	forAll := shared.seal(loaded{})

@@ -651,3 +651,59 @@ func TestFillsOfLargeValuesWhileRedisFails(t *testing.T) {
 		t.Errorf("%d fills sent; want 3 of 10", n)
 	}
 }
+
+// A LoadMany that fails after it has given the only identifier of a Get may not have said what the value depends on, either.
+func TestInterruptedLoadOfOneIsNotStored(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		p := newPod(t, addr, &source{})
+		loads := 0
+		s := newSpace(t, p.cache, tier.SpaceConfig[int]{
+			Name: "test:many", Strategy: tier.TTL(time.Hour),
+			LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+				loads++
+				b.Set("a", loads)
+				if loads == 1 {
+					return errors.New("down")
+				}
+				tier.DependsOn(ctx, "row", "a")
+				return nil
+			},
+		})
+		for want := 1; want <= 2; want++ {
+			if v, err := s.Get(t.Context(), "a"); v != want || err != nil {
+				t.Errorf("got %d, %v; want %d: the one before must not be kept", v, err, want)
+			}
+		}
+	})
+}
+
+// Close ends a load that is begun once more because its batch waits for it.
+func TestCloseEndsAPrivateLoad(t *testing.T) {
+	c := openCache(t, tier.Config{})
+	private := make(chan struct{})
+	var loads atomic.Int32
+	var s *tier.Space[int]
+	s = newSpace(t, c, tier.SpaceConfig[int]{
+		Name: "test:cat", Strategy: tier.TTL(time.Hour), LoadTimeout: time.Minute,
+		LoadMany: func(ctx context.Context, b *tier.Batch[int]) error {
+			if loads.Add(1) > 1 {
+				close(private)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			_, err := s.Get(b.For(ctx, "child"), "parent")
+			return err
+		},
+	})
+	done := make(chan struct{})
+	go func() { defer close(done); s.GetMany(context.Background(), []string{"parent", "child"}) }()
+	<-private
+	began := time.Now()
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
