@@ -94,7 +94,8 @@ func (c *Cache) takeOffLocked(ctx context.Context, sp *space, id string, load lo
 	f := &flight{space: sp, id: id, load: load, private: private, call: newCall(), done: make(chan struct{})}
 	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
 	c.flying.Add(1)                                    // under the lock: never after close
-	if !private {                                      // nobody else waits for a private one, and Close finds it through the load that does
+	// Nobody else waits for a private one, and Close finds it through the load that does.
+	if !private {
 		ctx = context.WithoutCancel(ctx)
 	}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)

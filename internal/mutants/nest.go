@@ -93,4 +93,14 @@ var nestMutations = []mutation{
 		file: "tier/batch.go", old: "\t\tif cut {\n", new: "\t\tif false && cut {\n",
 		pkg: "tier", run: "^TestInterruptedBatchIsNotStored$",
 	},
+	{
+		name: "many-interrupted-one", rule: "nor what a failed load of one by LoadMany has given",
+		file: "tier/batch.go", old: "d != nil && interrupted(err) {", new: "d != nil && false {",
+		pkg: "tier", run: "^TestInterruptedLoadOfOneIsNotStored$",
+	},
+	{
+		name: "nested-private-outlives", rule: "Close ends a load that is begun once more for one read",
+		file: "tier/flight.go", old: "\tif !private {\n", new: "\tif true {\n",
+		pkg: "tier", run: "^TestCloseEndsAPrivateLoad$",
+	},
 }

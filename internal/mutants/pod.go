@@ -255,7 +255,7 @@ var flightMutations = []mutation{
 	},
 	{
 		name: "flight-follows-first-caller", rule: "a load outlives the caller who started it",
-		file: "tier/flight.go", old: `context.WithCancelCause(context.WithoutCancel(ctx))`, new: `context.WithCancelCause(ctx)`,
+		file: "tier/flight.go", old: "\t\tctx = context.WithoutCancel(ctx)\n", new: "\t\t_ = ctx\n",
 		pkg: "tier", run: "^TestLoadOutlivesItsFirstCaller$",
 	},
 	{
