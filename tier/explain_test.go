@@ -393,7 +393,9 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	storedIn(t, client)
-	eventually(t, "L1 shows it", func() bool { return metric(t, c, "tandem_flights") == 0 })
+	eventually(t, "its caller has gone, and the index names it", func() bool {
+		return metric(t, c, "tandem_flights") == 0 && metric(t, c, "tandem_remote_seconds", "index") == 1
+	})
 	look("valid")
 	if err := c.Invalidate(t.Context(), tier.Entity("row")); err != nil {
 		t.Fatal(err)
