@@ -38,6 +38,18 @@ var allowed = map[string][]string{
 		"github.com/jackc/pglogrepl",
 		"github.com/jackc/pgx/v5",
 	},
+	"cdc/cdctest": {"cdc"},
+	"cdc/salesforce": {
+		"cdc", "cdc/salesforce/internal/eventbus",
+		"github.com/twmb/avro",
+		"google.golang.org/grpc",
+	},
+	"cdc/salesforce/internal/eventbus": {"google.golang.org/grpc", "google.golang.org/protobuf"},
+	"cdc/salesforce/salesforcetest": {
+		"cdc/salesforce", "cdc/salesforce/internal/eventbus",
+		"github.com/twmb/avro",
+		"google.golang.org/grpc",
+	},
 	"remote/protobuf":     {"google.golang.org/protobuf"},
 	"internal/servertest": {},
 }
@@ -93,7 +105,7 @@ func TestTierLinksLittle(t *testing.T) {
 	}
 	for _, heavy := range []string{
 		"github.com/alicebob/miniredis", "github.com/google/go-cmp", "github.com/jackc", "go.uber.org/goleak",
-		"google.golang.org/grpc", module + "/cdc", module + "/internal/servertest", "testing",
+		"google.golang.org/grpc", "google.golang.org/genproto", "github.com/twmb", module + "/cdc", module + "/internal/servertest", "testing",
 	} {
 		if i := slices.IndexFunc(deps, func(dep string) bool { return within(dep, heavy) }); i >= 0 {
 			t.Errorf("a program that imports tier links %s", deps[i])

@@ -42,6 +42,7 @@ type FeedStatus struct {
 	CommittedMS int64             // when the last applied change was committed, Unix ms; 0: none yet
 	LagMS       int64             // since the oldest change not yet applied was committed, in ms
 	Counts      map[string]uint64 // what the follower did so far, in its words
+	Problem     string            // what keeps it from being connected; "": nothing
 }
 
 // Committed is CommittedMS as a time; zero for none.

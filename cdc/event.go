@@ -60,12 +60,23 @@ func (e *MissingColumnError) Error() string {
 
 // Event is one change.
 type Event struct {
-	Entity string // what changed, in the source's words, such as "public.orders"
+	// Entity is what changed, in the source's words, such as "public.orders". Empty:
+	// the source can't tell, and the whole feed is flushed.
+	Entity string
 	Kind   Kind
 	// Rows holds every version of the row that identifies something outdated:
 	// the new one, and the old one where it is delivered (both when the key
 	// changed). An event without rows is treated as Whole.
 	Rows []Row
+	// Changed names the columns that an Update changed; a part of a compound column
+	// reads "column.part". Nil: unknown, any may have.
+	Changed []string
+	// Transaction is the same in all events of one transaction, and in no others
+	// next to them. Empty: unknown.
+	Transaction string
+	// Err says why the source could not read the change. It is counted as poisonous
+	// and treated as Whole.
+	Err error
 }
 
 // Batch is a run of events in commit order. The follower owns it after Next.

@@ -48,6 +48,8 @@ func (t *table) loaded() int {
 	return t.loads
 }
 
+func (t *table) Exclusive() bool { return true }
+
 func (t *table) Open(_ context.Context, from string) (cdc.Stream, error) {
 	return &tableStream{table: t, at: index(from)}, nil
 }

@@ -39,7 +39,9 @@ type world struct {
 	server     string // that holds the checkpoint
 	lostBelow  int    // opening below this is a gap
 	busy       bool
-	broken     error // Next fails with it
+	shared     bool   // the source is not exclusive
+	leader     string // of the feed's lease; "": nobody
+	broken     error  // Next fails with it
 	opened     int
 	closed     int
 	lag        time.Duration
@@ -189,16 +191,43 @@ func (f feed) appliedLocked(to int) {
 	}
 }
 
-func (f feed) Report(ctx context.Context, connected bool, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
+func (f feed) Lead(_ context.Context, holder string, _ time.Duration) (bool, error) {
+	if err := f.step("lead"); err != nil {
+		return false, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reports = append(f.reports, report{connected, position, lag})
+	if f.leader != "" && f.leader != holder {
+		return false, nil
+	}
+	f.leader = holder
+	return true, nil
+}
+
+func (f feed) Resign(_ context.Context, holder string) error {
+	if err := f.step("resign"); err != nil {
+		return err
+	}
+	f.set(func() {
+		if f.leader == holder {
+			f.leader = ""
+		}
+	})
+	return nil
+}
+
+func (f feed) Report(_ context.Context, problem, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reports = append(f.reports, report{problem == "", position, lag})
 	f.counts = counts
 	return f.reportErr
 }
 
 // source implements cdc.Source.
 type source struct{ *world }
+
+func (s source) Exclusive() bool { return !s.shared }
 
 func (s source) Open(_ context.Context, from string) (cdc.Stream, error) {
 	if err := s.step("open %s", from); err != nil {

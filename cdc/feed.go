@@ -24,9 +24,15 @@ type Feed interface {
 	// alone. False: somebody else moved it, or another server answers; the
 	// follower starts again from Checkpoint.
 	Advance(ctx context.Context, server, from, to string) (bool, error)
-	// Report tells every pod how the feed is. lag is the time since the oldest
+	// Lead takes or extends the lease of the feed for holder, until ttl has passed.
+	// False: another holds it. The follower asks when its source is not Exclusive.
+	Lead(ctx context.Context, holder string, ttl time.Duration) (bool, error)
+	// Resign gives the lease back, if holder has it.
+	Resign(ctx context.Context, holder string) error
+	// Report tells every pod how the feed is. problem is what keeps the follower from
+	// being connected; "": it is. lag is the time since the oldest
 	// change not yet applied was committed; 0: caught up. counts are Stats.Counts.
-	Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
+	Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
 }
 
 // malformed reports whether err says that a name will never be accepted.

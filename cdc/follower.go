@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,8 +20,9 @@ const closeTimeout = 5 * time.Second
 // Follower applies the changes of one source to one feed. Its methods may be
 // called from any goroutine.
 type Follower struct {
-	cfg FollowerConfig
-	log *slog.Logger
+	cfg    FollowerConfig
+	log    *slog.Logger
+	holder string // this follower, as the lease of the feed knows it
 
 	mu       sync.Mutex // guards the fields below
 	running  bool
@@ -42,7 +44,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Follower{cfg: cfg, log: cfg.Logger, unrouted: make(map[string]bool)}, nil
+	return &Follower{cfg: cfg, log: cfg.Logger, holder: rand.Text(), unrouted: make(map[string]bool)}, nil
 }
 
 // Run follows the source until ctx ends, whatever fails, and then returns nil.
@@ -88,6 +90,10 @@ func (f *Follower) backoff() backoff {
 // follow opens the source at the checkpoint and applies batches until something
 // fails. retry is reset by the first one that is applied.
 func (f *Follower) follow(ctx context.Context, retry *backoff) error {
+	if err := f.lead(ctx); err != nil {
+		return err
+	}
+	defer f.resign(ctx)
 	from, server, err := f.cfg.Feed.Checkpoint(ctx)
 	if err != nil {
 		return fmt.Errorf("cdc: read the checkpoint: %w", err)
@@ -148,6 +154,7 @@ func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
 	if ctx.Err() != nil {
 		return
 	}
+	f.count(func(s *Stats) { s.Problem = err.Error() })
 	wait := f.cfg.Standby
 	switch {
 	case errors.Is(err, ErrBusy):
@@ -158,10 +165,19 @@ func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
 		wait = retry.next()
 		f.log.WarnContext(ctx, "cdc: stepped down, starts again from the stored checkpoint", "pause", wait)
 	default:
-		wait = retry.next()
+		wait = max(retry.next(), retryAfter(err))
 		f.log.ErrorContext(ctx, "cdc: disconnected", "error", err, "pause", wait)
 	}
 	_ = sleep(ctx, wait) // the caller looks at ctx
+}
+
+// retryAfter is how long the source wants to be left alone after err.
+func retryAfter(err error) time.Duration {
+	var slow interface{ RetryAfter() time.Duration }
+	if errors.As(err, &slow) {
+		return slow.RetryAfter()
+	}
+	return 0
 }
 
 func (f *Follower) standBy(ctx context.Context) {

@@ -24,6 +24,14 @@ func (f *Follower) Stats() Stats {
 	f.mu.Unlock()
 	st.Connected = connected
 	switch {
+	case connected, !running:
+		st.Problem = ""
+	case stream != nil:
+		st.Problem = "catching up: the source is open and doesn't know its lag yet"
+	case st.Problem == "":
+		st.Problem = "not connected yet"
+	}
+	switch {
 	case st.Connected:
 		st.Lag = max(lag, held)
 	case running:
@@ -74,7 +82,7 @@ func (f *Follower) beat(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
 	defer cancel()
-	err := f.cfg.Feed.Report(ctx, st.Connected, st.Position, st.Committed, st.Lag, st.Counts())
+	err := f.cfg.Feed.Report(ctx, st.Problem, st.Position, st.Committed, st.Lag, st.Counts())
 	if err != nil && ctx.Err() == nil {
 		f.log.DebugContext(ctx, "cdc: can't report", "error", err)
 	}

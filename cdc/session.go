@@ -17,10 +17,11 @@ type session struct {
 	settling settleQueue
 	acks     *ackQueue
 	compared time.Time // when the checkpoint was last compared with position and server
+	led      time.Time // when the lease was last extended
 }
 
 func (s *session) run(ctx context.Context, retry *backoff) error {
-	s.compared = time.Now()
+	s.compared, s.led = time.Now(), time.Now()
 	for {
 		if err := s.turn(ctx); err != nil {
 			return err
@@ -41,6 +42,9 @@ func (s *session) turn(ctx context.Context) error {
 		}
 	}
 	if err := s.repeat(ctx); err != nil {
+		return err
+	}
+	if err := s.stillLeads(ctx); err != nil {
 		return err
 	}
 	if time.Since(s.compared) < s.f.cfg.Heartbeat {

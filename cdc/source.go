@@ -12,12 +12,20 @@ var ErrBusy = errors.New("cdc: source is held by another follower")
 
 // Source is where changes come from.
 type Source interface {
+	// Exclusive says that a source which is open can't be opened again, by anybody:
+	// Open is then ErrBusy. A source that can't promise it is opened by the one
+	// follower that holds the feed's lease, and for moments by two.
+	Exclusive() bool
 	// Open starts a stream after the position from, which an earlier batch
 	// carried. Empty: there is no checkpoint, and the stream starts where the
 	// source was last acknowledged. A source that can't start at from (unknown,
-	// malformed, too old, made anew) starts where it can, and its first batch is
+	// malformed, too old, made anew), or that remembers no acknowledgement and is
+	// given no position, starts where it can, and its first batch is
 	// Lost and carries the position it starts at. It must be Lost again at the
 	// next Open if that position was never acknowledged. ctx bounds Open only.
+	//
+	// An error, of Open or of the stream, that has a method RetryAfter() time.Duration
+	// makes the follower wait at least so long before it opens the source again.
 	Open(ctx context.Context, from string) (Stream, error)
 }
 

@@ -16,6 +16,7 @@ type Stats struct {
 	Retries     uint64 // attempts at a batch that the feed failed
 
 	Connected bool          // a stream is open and knows its lag
+	Problem   string        // what keeps it from being connected: the last error, as a rule; "": it is connected, or doesn't run
 	Standby   bool          // another follower holds the source
 	Held      int           // batches taken and not applied yet: the one in hand, and those that settle
 	Position  string        // the checkpoint as this follower knows it

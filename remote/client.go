@@ -77,4 +77,5 @@ func (s *Store) EntryKey(key string) string { return s.prefix + key }
 
 func (s *Store) tickKey() string            { return s.prefix + "{tick}" }
 func (s *Store) feedKey(feed string) string { return s.prefix + "{feed:" + feed + "}" }
+func (s *Store) leadKey(feed string) string { return s.feedKey(feed) + ":lease" }
 func (s *Store) bucketKey(b int) string     { return fmt.Sprintf("%s{names:%02x}", s.prefix, b) }

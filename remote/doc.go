@@ -20,6 +20,7 @@
 // # Bytes
 //
 // For a cache named storefront: entries are strings at storefront:<key>; the counter is the hash storefront:{tick}; the table
-// is the sorted sets storefront:{names:00} to storefront:{names:1f}; a checkpoint is the hash storefront:{feed:<feed>}.
+// is the sorted sets storefront:{names:00} to storefront:{names:1f}; a checkpoint is the hash storefront:{feed:<feed>}, and
+// the lease of the follower beside it the string storefront:{feed:<feed>}:lease.
 // The layout of a value is at [Envelope] (its payload: what a [Codec] gave, then [Envelope.Compress], then [Keyring.Seal]), of a marker at [Store.Acquire], of a bucket at [Store.Touch].
 package remote

@@ -36,6 +36,10 @@ var (
 	checkpointLua string
 	//go:embed lua/advance.lua
 	advanceLua string
+	//go:embed lua/lead.lua
+	leadLua string
+	//go:embed lua/resign.lua
+	resignLua string
 	//go:embed lua/index_add.lua
 	indexAddLua string
 	//go:embed lua/index_take.lua
@@ -54,6 +58,8 @@ var (
 	releaseScript     = redis.NewScript(releaseLua)
 	checkpointScript  = redis.NewScript(runID + checkpointLua)
 	advanceScript     = redis.NewScript(runID + advanceLua)
+	leadScript        = redis.NewScript(leadLua)
+	resignScript      = redis.NewScript(resignLua)
 	indexAddScript    = redis.NewScript(indexAddLua)
 	indexTakeScript   = redis.NewScript(indexTakeLua)
 	indexDropScript   = redis.NewScript(indexDropLua)

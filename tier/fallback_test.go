@@ -38,8 +38,12 @@ func onFallback(t *testing.T, test func(t *testing.T, p pod, f *tier.Feed, src *
 // report lets the feed say each second that it lags by lag.
 func report(t *testing.T, f *tier.Feed, connected bool, lag time.Duration, seconds int) {
 	t.Helper()
+	problem := ""
+	if !connected {
+		problem = "cut off"
+	}
 	for range seconds {
-		if err := f.Report(t.Context(), connected, "1", time.Time{}, lag, nil); err != nil {
+		if err := f.Report(t.Context(), problem, "1", time.Time{}, lag, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,9 @@ type Feed struct {
 
 // MaxCounts is how many counts a report of a feed may carry.
 const MaxCounts = 32
+
+// maxProblem bounds what a report says of a problem, in bytes.
+const maxProblem = 256
 
 // Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it.
 func (c *Cache) Feed(name string) (*Feed, error) {
@@ -63,14 +67,38 @@ func (f *Feed) Advance(ctx context.Context, server, from, to string) (bool, erro
 	return f.cache.remote.Advance(ctx, f.name, server, from, to)
 }
 
-// Report tells every pod how the feed is: whether its follower is connected, the position and commit time of the last applied
-// change, how long ago the oldest change not yet applied was committed, and counts for health to show, at most MaxCounts. Send one each
+// Lead takes or extends the lease of the feed for holder, until ttl has passed. It is false when another holds it. The lease lives in
+// Redis; with L1 alone, in memory. It keeps most of the time a single follower at a source that several could follow at once; that
+// nothing is lost where two do is the checkpoint's work.
+func (f *Feed) Lead(ctx context.Context, holder string, ttl time.Duration) (bool, error) {
+	if f.cache.remote == nil {
+		return f.state().lead(holder, time.Now(), ttl), nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.remote.Lead(ctx, f.name, holder, ttl)
+}
+
+// Resign gives the lease back, if holder has it.
+func (f *Feed) Resign(ctx context.Context, holder string) error {
+	if f.cache.remote == nil {
+		f.state().resign(holder)
+		return nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.remote.Resign(ctx, f.name, holder)
+}
+
+// Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), the
+// position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health to show, at most MaxCounts. Send one each
 // second: a pod that hears none for FeedLimit falls back.
-func (f *Feed) Report(ctx context.Context, connected bool, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
+func (f *Feed) Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
 	if len(counts) > MaxCounts {
 		return fmt.Errorf("tier: report of the feed %q: %d counts: at most %d", f.name, len(counts), MaxCounts)
 	}
-	status := bus.FeedStatus{Feed: f.name, Connected: connected, Position: position, LagMS: lag.Milliseconds(), Counts: maps.Clone(counts)}
+	status := bus.FeedStatus{Feed: f.name, Connected: problem == "", Position: position, LagMS: lag.Milliseconds(), Counts: maps.Clone(counts)}
+	status.Problem = strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
 	if !committed.IsZero() {
 		status.CommittedMS = committed.UnixMilli()
 	}
@@ -97,6 +125,8 @@ type feedState struct {
 	status   bus.FeedStatus
 	heard    time.Time // zero: never
 	position string    // the checkpoint of L1 alone
+	holder   string    // of the lease of L1 alone, until it ends; "": nobody
+	ends     time.Time
 }
 
 func (s *feedState) checkpoint() string {
@@ -113,6 +143,24 @@ func (s *feedState) advance(from, to string) bool {
 	}
 	s.position = to
 	return true
+}
+
+func (s *feedState) lead(holder string, now time.Time, ttl time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != "" && s.holder != holder && now.Before(s.ends) {
+		return false
+	}
+	s.holder, s.ends = holder, now.Add(ttl)
+	return true
+}
+
+func (s *feedState) resign(holder string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder == holder {
+		s.holder = ""
+	}
 }
 
 func (s *feedState) last() (bus.FeedStatus, time.Time) {

@@ -102,6 +102,7 @@ type FeedHealth struct {
 	Timestamp  string   `json:"timestamp"`
 	Feed       string   `json:"feed"`
 	Connected  bool     `json:"connected"`       // the follower says so, and was heard lately
+	Problem    string   `json:"problem"`         // what keeps it from being connected, in the follower's words; "": nothing
 	Silent     bool     `json:"silent"`          // no report for 5 s, or none ever
 	Fallback   bool     `json:"fallback"`        // for FeedLimit nothing proved the feed fresh: its spaces fall back to FallbackTTL
 	FreshFor   float64  `json:"freshForSeconds"` // until then
@@ -195,6 +196,8 @@ func (f *FeedHealth) why() string {
 	switch {
 	case f.Silent:
 		return "silent"
+	case !f.Connected && f.Problem != "":
+		return "not connected: " + f.Problem
 	case !f.Connected:
 		return "not connected"
 	}
@@ -219,7 +222,7 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 	status, heard := s.last()
 	h := FeedHealth{
 		Timestamp: timestamp(time.Now()), Feed: feed,
-		Connected: status.Connected && recent(heard), Silent: !recent(heard),
+		Connected: status.Connected && recent(heard), Problem: status.Problem, Silent: !recent(heard),
 		Position: status.Position, LagSeconds: status.Lag().Seconds(),
 		Fallback: c.freshFor(s) <= 0, FreshFor: max(0, c.freshFor(s).Seconds()),
 		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),

@@ -99,7 +99,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("before the feed was heard: got %+v; want it degraded by the feed alone", h)
 	}
 	committed := time.Date(2025, 11, 18, 10, 30, 0, 0, time.UTC)
-	if err := f.Report(t.Context(), true, "16/B374D848", committed, 1500*time.Millisecond, map[string]uint64{"rewinds": 2}); err != nil {
+	if err := f.Report(t.Context(), "", "16/B374D848", committed, 1500*time.Millisecond, map[string]uint64{"rewinds": 2}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the report arrives at the other pod", func() bool { return health(b).Status == "ok" })

@@ -28,6 +28,9 @@ func NewSource(cfg Config) (*Source, error) {
 	return &Source{cfg: cfg}, nil
 }
 
+// Exclusive implements cdc.Source: one follower at a time uses a slot.
+func (s *Source) Exclusive() bool { return true }
+
 // Open implements cdc.Source. Without a position an existing slot goes on where it
 // was last acknowledged. The first batch is Lost where that leaves a gap: the
 // slot is missing or was invalidated (both: it is made anew), or the position is

@@ -74,6 +74,9 @@ func (l *changelog) parse(position string) (next uint64, ok bool) {
 	return next, err == nil
 }
 
+// Exclusive implements cdc.Source.
+func (l *changelog) Exclusive() bool { return true }
+
 // Open implements cdc.Source.
 func (l *changelog) Open(_ context.Context, from string) (cdc.Stream, error) {
 	l.mu.Lock()

@@ -37,6 +37,8 @@ func (p *pod) follow(ctx context.Context) {
 }
 
 // Open implements cdc.Source. Unlike most sources it lets two followers in.
+func (s *source) Exclusive() bool { return true }
+
 func (s *source) Open(_ context.Context, from string) (cdc.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

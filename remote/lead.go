@@ -1,0 +1,25 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Lead takes or extends the lease of feed for holder, until ttl (at least a millisecond) has passed. It is false when another holds it.
+// A failover may forget the lease: for a moment two have it.
+func (s *Store) Lead(ctx context.Context, feed, holder string, ttl time.Duration) (bool, error) {
+	n, err := leadScript.Run(ctx, s.client, []string{s.leadKey(feed)}, holder, max(1, ttl.Milliseconds())).Int()
+	if err != nil {
+		return false, fmt.Errorf("remote: lease of %q: %w", feed, err)
+	}
+	return n == 1, nil
+}
+
+// Resign gives the lease of feed back, if holder has it.
+func (s *Store) Resign(ctx context.Context, feed, holder string) error {
+	if err := resignScript.Run(ctx, s.client, []string{s.leadKey(feed)}, holder).Err(); err != nil {
+		return fmt.Errorf("remote: give back the lease of %q: %w", feed, err)
+	}
+	return nil
+}
