@@ -7,9 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,7 +159,7 @@ func (r *fanoutRun) pushed(from int, m message) {
 
 func (r *fanoutRun) measure(ctx context.Context) (*fanoutReport, error) {
 	o, f := r.options, *r.fleet.Load()
-	before, err := r.cpu(ctx)
+	before, err := processorTime(ctx, f, r.server)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +172,7 @@ func (r *fanoutRun) measure(ctx context.Context) (*fanoutReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := r.cpu(ctx)
+	after, err := processorTime(ctx, f, r.server)
 	if err != nil {
 		return nil, err
 	}
@@ -196,30 +194,6 @@ func (r *fanoutRun) measure(ctx context.Context) (*fanoutReport, error) {
 	report.DelayP50MS, report.DelayP99MS = milliseconds(percentile(r.delays, 0.5)), milliseconds(percentile(r.delays, 0.99))
 	report.DelayMaxMS = milliseconds(percentile(r.delays, 1))
 	return report, nil
-}
-
-// cpu is the processor time, in seconds, of each process of the fleet and of Redis.
-func (r *fanoutRun) cpu(ctx context.Context) ([]float64, error) {
-	used, err := callAll[float64](ctx, *r.fleet.Load(), "cpu", nil)
-	if err != nil {
-		return nil, err
-	}
-	info, err := r.server.Info(ctx, "cpu").Result()
-	if err != nil {
-		return nil, err
-	}
-	var server float64
-	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if slices.Contains([]string{"used_cpu_user", "used_cpu_sys"}, name) {
-			seconds, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return nil, err
-			}
-			server += seconds
-		}
-	}
-	return append(used, server), nil
 }
 
 // verdict is an error where names came too slowly, or not by themselves.

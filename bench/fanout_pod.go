@@ -13,7 +13,6 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/tandem-cache/tandem/tier"
@@ -218,15 +217,6 @@ func (p *fanoutPod) load(ctx context.Context, load fanoutLoad) (fanoutSent, erro
 		}
 	}
 	return sent, nil
-}
-
-// cpuSeconds is the processor time of this process so far.
-func cpuSeconds() (float64, error) {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0, fmt.Errorf("processor time: %w", err)
-	}
-	return (time.Duration(used.Utime.Nano()) + time.Duration(used.Stime.Nano())).Seconds(), nil
 }
 
 func (p *fanoutPod) close(ctx context.Context) {

@@ -37,10 +37,10 @@ func exit(err error) {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"herd": herdCommand, "hit": hitCommand, "coherence": coherenceCommand,
-		"fanout": fanoutCommand, "keys": keysCommand,
+		"fanout": fanoutCommand, "keys": keysCommand, "cdc": cdcCommand,
 	}
 	if len(args) > 0 && commands[args[0]] != nil {
 		return commands[args[0]](ctx, args[1:], out)
 	}
-	return errors.New("usage: bench herd|hit|coherence|fanout|keys [flags]; -h lists the flags of each")
+	return errors.New("usage: bench herd|hit|coherence|fanout|keys|cdc [flags]; -h lists the flags of each")
 }

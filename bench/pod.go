@@ -31,6 +31,7 @@ type podConfig struct {
 	Coherence *coherencePodConfig `json:"coherence,omitempty"`
 	Fanout    *fanoutPodConfig    `json:"fanout,omitempty"`
 	KeysOther *keysPodConfig      `json:"keys_other,omitempty"`
+	CDC       *cdcPodConfig       `json:"cdc,omitempty"`
 }
 
 // closeTimeout bounds the end of a pod's role.
@@ -89,6 +90,8 @@ func newRole(ctx context.Context, m message, w *wire) (role, error) {
 		return newCoherencePod(ctx, *cfg.Coherence, w)
 	case cfg.Fanout != nil:
 		return newFanoutPod(ctx, *cfg.Fanout, w)
+	case cfg.CDC != nil:
+		return newCDCPod(ctx, *cfg.CDC)
 	case cfg.KeysOther != nil:
 		return newKeysPod(ctx, *cfg.KeysOther)
 	}
