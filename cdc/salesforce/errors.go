@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -172,4 +173,12 @@ func first(md metadata.MD, key string) string {
 		return values[0]
 	}
 	return ""
+}
+
+// badTopic is a topic that can't be followed though it exists.
+func badTopic(topic string) *Error {
+	return &Error{
+		Op: "GetTopic", class: configuration, text: "let the integration user read the entity",
+		err: fmt.Errorf("the user can't subscribe to %q", topic),
+	}
 }

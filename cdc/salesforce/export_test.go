@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -79,3 +80,33 @@ type Schemas struct{ c schemas }
 func (s *Schemas) Put(id string)      { s.c.put(id, &schema{}) }
 func (s *Schemas) Has(id string) bool { return s.c.get(id) != nil }
 func (s *Schemas) Len() int           { return len(s.c.byID) }
+
+// Window opens window to tests.
+type Window struct{ w window }
+
+// NewWindow returns one of size events.
+func NewWindow(size int) *Window { return &Window{w: window{size: size}} }
+
+func (w *Window) Refill() int                  { return w.w.refill(time.Now()) }
+func (w *Window) Received(events, pending int) { w.w.received(time.Now(), events, pending) }
+
+// FreshToken returns the token for a new stream.
+func (s *Source) FreshToken(ctx context.Context) (Token, error) { return s.freshToken(ctx) }
+
+// Window is the window of the next subscription.
+func (s *Source) Window() int { return s.window() }
+
+// Shrink is what an overflow does.
+func (s *Source) Shrink() { s.shrink() }
+
+// Progress opens progress to tests.
+type Progress struct {
+	Waits time.Time // since when the oldest event waits for Next
+	p     progress
+}
+
+func (p *Progress) Subscribed(atEnd bool)        { p.p.subscribed(time.Now(), atEnd) }
+func (p *Progress) Response(committed time.Time) { p.p.response(time.Now(), committed) }
+func (p *Progress) Parked(since time.Time)       { p.p.parked(since) }
+func (p *Progress) End()                         { p.p.end() }
+func (p *Progress) Lag() (time.Duration, bool)   { return p.p.lag(time.Now(), p.Waits) }

@@ -1,0 +1,245 @@
+package salesforce_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+
+	"github.com/tandem-cache/tandem/cdc"
+	"github.com/tandem-cache/tandem/cdc/salesforce"
+	"github.com/tandem-cache/tandem/cdc/salesforce/internal/eventbus"
+)
+
+func TestWindow(t *testing.T) {
+	type step struct {
+		wait                    time.Duration
+		events, pending, refill int
+	}
+	tests := []struct {
+		name  string
+		size  int
+		steps []step // the first one is of no response
+	}{
+		{"half is gone", 100, []step{{refill: 100}, {0, 49, 51, 0}, {0, 1, 50, 50}, {0, 10, 90, 0}}},
+		{"keepalives", 100, []step{{refill: 100}, {time.Minute, 0, 100, 0}, {time.Minute, 0, 100, 0}}},
+		{"all is gone at once", 100, []step{{refill: 100}, {0, 100, 0, 100}}},
+		{
+			"responses that were sent before the request came", 100,
+			[]step{{refill: 100}, {0, 50, 50, 50}, {0, 1, 49, 0}, {0, 1, 48, 0}, {time.Second, 1, 97, 0}, {0, 47, 50, 50}},
+		},
+		{"a request that is never seen", 100, []step{{refill: 100}, {0, 50, 50, 50}, {9 * time.Second, 1, 49, 0}, {time.Second, 1, 48, 52}}},
+		{"the service believes that more was asked for", 100, []step{{refill: 100}, {0, 50, 60, 0}, {0, 10, 50, 50}}},
+		{"more than was asked for", 100, []step{{refill: 100}, {0, 150, -1, 100}}},
+		{"one at a time", 1, []step{{refill: 1}, {0, 0, 1, 0}, {0, 1, 0, 1}}},
+		{"odd", 3, []step{{refill: 3}, {0, 1, 2, 0}, {0, 1, 1, 2}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := salesforce.NewWindow(tt.size)
+				for i, s := range tt.steps {
+					time.Sleep(s.wait)
+					if i > 0 {
+						w.Received(s.events, s.pending)
+					}
+					if got := w.Refill(); got != s.refill {
+						t.Fatalf("step %d: refill %d; want %d", i, got, s.refill)
+					}
+				}
+			})
+		})
+	}
+}
+
+// broker sends the events that it is asked for, one by one, from the replay id on: event n has the replay id n.
+type broker struct {
+	t     testing.TB
+	total int
+	large string       // a description that each event has
+	sent  atomic.Int64 // of all subscriptions
+}
+
+// serve sends while something is outstanding, and checks what is asked for.
+func (b *broker) serve(sub *subscription) error {
+	var mu sync.Mutex
+	outstanding := int(sub.first.GetNumRequested())
+	asked := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for {
+			r, err := sub.Recv()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			outstanding += int(r.GetNumRequested())
+			if outstanding > 100 || r.GetNumRequested() <= 0 {
+				b.t.Errorf("asked for %d more: %d outstanding; want 100 at most", r.GetNumRequested(), outstanding)
+			}
+			mu.Unlock()
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
+	})
+	after := 0
+	if id := sub.first.GetReplayId(); id != nil {
+		for _, c := range id {
+			after = after<<8 | int(c)
+		}
+	}
+	for n := after + 1; n <= b.total; n++ {
+		mu.Lock()
+		for outstanding == 0 {
+			mu.Unlock()
+			select {
+			case <-asked:
+			case <-sub.Context().Done():
+				return sub.Context().Err()
+			}
+			mu.Lock()
+		}
+		outstanding--
+		pending := outstanding
+		mu.Unlock()
+		resp := &eventbus.FetchResponse{PendingNumRequested: int32(pending), Events: []*eventbus.ConsumerEvent{b.event(n)}}
+		if err := sub.Send(resp); err != nil {
+			return err
+		}
+		b.sent.Add(1)
+	}
+	return sub.silence()
+}
+
+func (b *broker) event(n int) *eventbus.ConsumerEvent {
+	return event(n, "contact", change(b.t, map[string]any{"recordIds": []string{fmt.Sprint(n)}}, map[string]any{"Description": b.large}))
+}
+
+// drain takes batches until all events of the broker came, each once and in order.
+func drain(t *testing.T, stream cdc.Stream, total int) {
+	t.Helper()
+	for n := 0; n < total; {
+		b := next(t, stream)
+		if b.Lost {
+			t.Fatalf("lost at %q", b.Position)
+		}
+		for _, id := range ids(b) {
+			if n++; id != fmt.Sprint(n) {
+				t.Fatalf("event %s; want %d", id, n)
+			}
+		}
+	}
+}
+
+func TestFlow(t *testing.T) {
+	b := &broker{t: t, total: 5000}
+	s := newService(t, b.serve)
+	drain(t, s.open(s.source(nil), positionOf(0)), b.total)
+	if got := b.sent.Load(); got < int64(b.total) {
+		t.Errorf("sent %d of %d", got, b.total)
+	}
+}
+
+// Nothing is taken for a while: the stream asks for more as long as there is room, ends the subscription itself, and goes on later.
+func TestParks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		large string
+		total int
+		most  int // sent while nothing is taken: what there is room for, and what was under way
+	}{
+		"events": {"", 2500, 1100},
+		"bytes":  {strings.Repeat("x", 200_000), 200, 84 + 101},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &broker{t: t, total: tt.total, large: tt.large}
+			ended := make(chan struct{})
+			s := newService(t, func(sub *subscription) error {
+				err := b.serve(sub)
+				if sub.n == 0 {
+					close(ended)
+				}
+				return err
+			})
+			stream := s.open(s.source(nil), positionOf(0))
+			<-ended
+			if got := int(b.sent.Load()); got > tt.most || got < 80 {
+				t.Errorf("sent %d events to a stream that nobody reads; want %d at most", got, tt.most)
+			}
+			if lag, known := stream.Lag(); !known || lag < time.Hour {
+				t.Errorf("lag %s, %v; want the age of the oldest event", lag, known)
+			}
+			drain(t, stream, b.total)
+			begun := s.begun()
+			if len(begun) < 2 || begun[1].GetReplayPreset() != eventbus.ReplayPreset_CUSTOM {
+				t.Errorf("subscriptions %v; want a second one that goes on after the first", begun)
+			}
+		})
+	}
+}
+
+// What is received comes before the loss of what follows.
+func TestReplayIDIsLostWhileParked(t *testing.T) {
+	b := &broker{t: t, total: 5000}
+	parked := make(chan struct{})
+	s := newService(t, func(sub *subscription) error {
+		switch sub.n {
+		case 0:
+			defer close(parked)
+			return b.serve(sub)
+		case 1:
+			return refusal(codes.InvalidArgument, sub.SetTrailer, "subscription.fetch.replayid.corrupted")
+		}
+		if err := sub.events(t, 99, 9000); err != nil {
+			return err
+		}
+		return sub.silence()
+	})
+	stream := s.open(s.source(nil), positionOf(0))
+	<-parked
+	want := 0
+	for {
+		b := next(t, stream)
+		if b.Lost {
+			if want < 900 || b.Position != positionOf(9000) || !slices.Equal(ids(b), []string{"9000"}) {
+				t.Errorf("lost after %d events, with %q at %q", want, ids(b), b.Position)
+			}
+			return
+		}
+		for _, id := range ids(b) {
+			if want++; id != fmt.Sprint(want) {
+				t.Fatalf("event %s; want %d", id, want)
+			}
+		}
+	}
+}
+
+func TestOverflowHalvesTheWindow(t *testing.T) {
+	s := newService(t, func(sub *subscription) error {
+		return refusal(codes.FailedPrecondition, sub.SetTrailer, "subscription.fetch.overflow")
+	})
+	source := s.source(func(c *salesforce.Config) { c.Window = 10 })
+	for range 5 {
+		err := nextError(t, s.open(source, positionOf(1)))
+		if refused, ok := errors.AsType[*salesforce.Error](err); !ok || refused.Code != "subscription.fetch.overflow" {
+			t.Fatalf("error %v; want the service's", err)
+		}
+	}
+	var got []int32
+	for _, first := range s.begun() {
+		got = append(got, first.GetNumRequested())
+	}
+	if diff := cmp.Diff([]int32{10, 5, 2, 1, 1}, got); diff != "" {
+		t.Errorf("windows (-want +got):\n%s", diff)
+	}
+}
