@@ -15,6 +15,7 @@ const (
 	DefaultStandby    = time.Second
 	DefaultMinBackoff = 100 * time.Millisecond
 	DefaultMaxBackoff = 10 * time.Second
+	DefaultCollapse   = 10_000 // rows
 )
 
 // maxNames bounds the names of one call of Feed.Invalidate.
@@ -45,6 +46,11 @@ type FollowerConfig struct {
 	// Config.FeedLimit. At most 10,000 batches and about 100,000 names wait; when so
 	// many do, the source is not read until the oldest is due. Zero: no repeat.
 	Settle time.Duration
+	// Collapse is how many rows of one entity a transaction may outdate one by one. When it has more, the entity's Route.All is outdated
+	// once, and the rest of its rows in this transaction are skipped. Rows that outdate nothing don't count; the old and the new version of a
+	// row are two. A source that doesn't say what belongs to a transaction (Event.Transaction) is not concerned. Zero means
+	// DefaultCollapse; negative: never.
+	Collapse int
 	// Standby is the time between two attempts to open a source that another
 	// follower holds. Zero means DefaultStandby.
 	Standby time.Duration
@@ -63,7 +69,6 @@ func (c FollowerConfig) withDefaults() (FollowerConfig, error) {
 	if c.Feed == nil {
 		errs = append(errs, errors.New("cdc: FollowerConfig.Feed is required"))
 	}
-	errs = append(errs, c.Routes.check())
 	for name, d := range map[string]*time.Duration{
 		"Heartbeat": &c.Heartbeat, "Rewind": &c.Rewind, "Settle": &c.Settle, "Standby": &c.Standby,
 		"MinBackoff": &c.MinBackoff, "MaxBackoff": &c.MaxBackoff,
@@ -75,12 +80,12 @@ func (c FollowerConfig) withDefaults() (FollowerConfig, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, DefaultHeartbeat)
 	c.Rewind = cmp.Or(c.Rewind, DefaultRewind)
 	c.Standby = cmp.Or(c.Standby, DefaultStandby)
+	c.Collapse = cmp.Or(c.Collapse, DefaultCollapse)
 	c.MinBackoff = cmp.Or(c.MinBackoff, DefaultMinBackoff)
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, DefaultMaxBackoff)
 	if c.MinBackoff > c.MaxBackoff {
 		errs = append(errs, errors.New("cdc: FollowerConfig.MinBackoff is above MaxBackoff"))
 	}
-	c.Routes = c.Routes.copy()
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c, errors.Join(errs...)
 }

@@ -362,10 +362,16 @@ func run(t *testing.T, cfg cdc.FollowerConfig) (f *cdc.Follower, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f, start(t, f)
+}
+
+// start runs f; stop ends it and waits.
+func start(t *testing.T, f *cdc.Follower) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
-	return f, sync.OnceFunc(func() {
+	return sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)

@@ -21,6 +21,7 @@ const closeTimeout = 5 * time.Second
 // called from any goroutine.
 type Follower struct {
 	cfg    FollowerConfig
+	router router // made of cfg.Routes, which the caller may change
 	log    *slog.Logger
 	holder string // this follower, as the lease of the feed knows it
 
@@ -32,7 +33,8 @@ type Follower struct {
 	caughtUp time.Time // everything committed before was applied, as last known
 	known    bool      // stats.Position and server were read from the feed
 	server   string    // that holds the checkpoint
-	unrouted map[string]bool
+	unrouted tally     // stats.Unrouted by entity
+	poison   tally     // stats.Poisonous by entity
 }
 
 // held is when a batch was taken, and when its oldest change was committed.
@@ -41,10 +43,13 @@ type held struct{ taken, oldest time.Time }
 // NewFollower checks cfg and makes a follower, which does nothing before Run.
 func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	cfg, err := cfg.withDefaults()
-	if err != nil {
+	router, wrong := cfg.Routes.compile()
+	if err := errors.Join(err, wrong); err != nil {
 		return nil, err
 	}
-	return &Follower{cfg: cfg, log: cfg.Logger, holder: rand.Text(), unrouted: make(map[string]bool)}, nil
+	return &Follower{
+		cfg: cfg, router: router, log: cfg.Logger, holder: rand.Text(), unrouted: make(tally), poison: make(tally),
+	}, nil
 }
 
 // Run follows the source until ctx ends, whatever fails, and then returns nil.
@@ -107,6 +112,7 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
 	defer f.closeStream(ctx, stream)
 	s := session{f: f, stream: stream, server: server, position: from, acks: newAckQueue(f.cfg.Rewind, from)}
+	s.routing.collapse.limit = f.cfg.Collapse
 	return s.run(ctx, retry)
 }
 

@@ -378,7 +378,7 @@ func TestConfig(t *testing.T) {
 		Routes:    cdc.Routes{"a": {}, "": {All: []string{"x"}}, "b": {All: []string{""}}},
 		Heartbeat: -1, Settle: -1, MinBackoff: time.Minute,
 	})
-	for _, word := range []string{"Source is required", "Feed is required", `Routes["a"].All is empty`, `Routes[""]`, `Routes["b"].All holds`, "Heartbeat", "FollowerConfig.Settle is negative", "MinBackoff"} {
+	for _, word := range []string{"Source is required", "Feed is required", `Routes["a"].All is empty`, `Routes[""]`, `Routes["b"].All[0] is an empty`, "Heartbeat", "FollowerConfig.Settle is negative", "MinBackoff"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("got error %v; want one with %q", err, word)
 		}

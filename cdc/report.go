@@ -18,6 +18,7 @@ func (f *Follower) Stats() Stats {
 	now := time.Now()
 	f.mu.Lock()
 	st, held := f.stats, f.heldLocked(now)
+	st.UnroutedBy, st.PoisonousBy = f.unrouted.clone(), f.poison.clone()
 	behind := now.Sub(f.caughtUp)
 	running := f.running
 	st.Held = len(f.held)

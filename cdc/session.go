@@ -14,6 +14,7 @@ type session struct {
 	stream   Stream
 	server   string // that held the checkpoint when the session began
 	position string // the checkpoint as this session knows it
+	routing  routing
 	settling settleQueue
 	acks     *ackQueue
 	compared time.Time // when the checkpoint was last compared with position and server
@@ -96,7 +97,7 @@ func (s *session) take(ctx context.Context, b Batch) error {
 	if b.Lost {
 		s.acks.clear() // what the stream was opened at may mean nothing to the source
 	}
-	w := s.f.route(ctx, b)
+	w := s.f.route(ctx, b, &s.routing)
 	if s.f.cfg.Settle == 0 {
 		return s.apply(ctx, w)
 	}

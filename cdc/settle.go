@@ -80,7 +80,7 @@ func (q *settleQueue) take(now time.Time) *work {
 // join makes one repeat of several in a row.
 func join(all []*work) *work {
 	w := &work{repeat: true}
-	var names set
+	var names nameSet
 	for _, one := range all {
 		names.add(one.names)
 		w.flush = cmp.Or(w.flush, one.flush)
