@@ -6,6 +6,7 @@
 //	go run ./bench hit         an L1 hit against a bare ristretto
 //	go run ./bench coherence   pgbench writes, pods read: every cached balance is right
 //	go run ./bench fanout      invalidated names a second from one follower to all pods
+//	go run ./bench cdc         changes a second from a source to all pods, and the time from a commit to an eviction
 //	go run ./bench keys        what counting, measuring and deleting a million keys costs other clients of Redis
 //
 // Each takes -json, and -h for the rest.
@@ -61,6 +62,21 @@
 // nothing. Names a second count until the last pod has applied the last name. Every tenth of a second the follower tells of a call
 // that has just returned, and each pod says how long after that it had applied it: the delay includes the way of that
 // question through the program. Beside other work, and with all processes on two cores, look at the processor time of a name.
+//
+// # CDC
+//
+// One process follows a source, the others hear; the first of these and L2 hold an entry of each row that changes. The changes are made while nobody
+// follows, each of another row, so that nothing is saved by names that repeat; then the follower starts, and the time runs until its checkpoint
+// and the counts of all pods have passed the last one. It includes the start of the follower and what the source's server does before it sends its first
+// change: PostgreSQL decodes a transaction whole. Collapse is off. Acknowledgements don't lag (FollowerConfig.Rewind), or PostgreSQL would decode half a
+// minute of its log again at each start.
+//
+// Single changes, then, with nothing else going on: from the return of the statement that commits one (of the call that publishes one, with Salesforce's
+// fake) until a read on another pod has to load its entry anew. That pod reads it every 50 µs or so. The load begins one round trip to
+// L2 after L1 has lost the entry. Both clocks are the machine's.
+//
+// Salesforce is the fake of cdc/salesforce/salesforcetest, in the program's own process: what the service itself can send is not known, but
+// for the bound that its flow control sets, 100 events a round trip.
 //
 // # Keys
 //

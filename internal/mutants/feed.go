@@ -119,4 +119,29 @@ var feedMutations = []mutation{
 		file: sessionFile, old: `if time.Since(s.compared) < s.f.cfg.Heartbeat {`, new: `if ok || time.Since(s.compared) < s.f.cfg.Heartbeat {`,
 		pkg: "cdc", run: "^TestFailoverWhileSettling$",
 	},
+	{
+		name: "lease-not-asked", rule: "of the followers of a source that serves everybody, one opens it",
+		file: "cdc/lead.go", old: "\tcase !ok:\n", new: "\tcase !ok && false:\n",
+		pkg: "cdc", run: "^TestLease$",
+	},
+	{
+		name: "lease-not-extended", rule: "the leader extends its lease once a heartbeat, and leaves when another has it",
+		file: "cdc/lead.go", old: `if time.Since(s.led) < s.f.cfg.Heartbeat {`, new: `if true {`,
+		pkg: "cdc", run: "^TestLease$",
+	},
+	{
+		name: "lease-taken", rule: "a lease is not taken from its holder",
+		file: "remote/lua/lead.lua", old: `if holder and holder ~= ARGV[1] then return 0 end`, new: ``,
+		pkg: "remote", run: "^TestLead$",
+	},
+	{
+		name: "lease-resigned-for-another", rule: "only its holder gives a lease back",
+		file: "remote/lua/resign.lua", old: `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`, new: `redis.call('DEL', KEYS[1])`,
+		pkg: "remote", run: "^TestLead$",
+	},
+	{
+		name: "retry-after-ignored", rule: "a source is left alone for as long as its error says",
+		file: "cdc/follower.go", old: `wait = max(retry.next(), retryAfter(err))`, new: `wait = retry.next()`,
+		pkg: "cdc", run: "^TestRetryAfter$",
+	},
 }
