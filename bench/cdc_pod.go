@@ -161,11 +161,11 @@ func (p *cdcPod) follow(ctx context.Context) (began int64, err error) {
 		return 0, errors.New("this pod follows nothing, or already")
 	}
 	p.follower, err = cdc.NewFollower(cdc.FollowerConfig{
-		Source: p.source, Feed: p.feed, Logger: quiet(),
+		Source: p.source, Feed: p.feed, Logger: quiet(), Collapse: -1,
 		Rewind: 1, // or the server would decode the last 30 s again, at each start
 		Routes: cdc.Routes{p.cfg.Source.entity(): {
-			Row: func(r cdc.Row) []string { return []string{tier.Key(cdcSpace, r.Must(p.cfg.Source.column()))} },
-			All: []string{tier.SpaceName(cdcSpace)},
+			Rules: []cdc.Rule{{Names: []string{tier.Key(cdcSpace, "{"+p.cfg.Source.column()+"}")}}},
+			All:   []string{tier.SpaceName(cdcSpace)},
 		}},
 	})
 	if err != nil {
