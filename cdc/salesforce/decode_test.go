@@ -47,6 +47,8 @@ const contact = `{"type": "record", "name": "ContactChangeEvent", "namespace": "
 	{"name": "Active__c", "type": ["null", "boolean"]},
 	{"name": "Blob__c", "type": ["null", "bytes"]}]}`
 
+var contactWriter = avro.MustParse(contact, avro.CustomType{LogicalType: "timestamp-millis"})
+
 var committed = time.UnixMilli(1_700_000_000_123)
 
 // change returns a payload of contact: its header has the given fields on top of the usual ones.
@@ -62,7 +64,7 @@ func change(t testing.TB, header, body map[string]any) []byte {
 	for name := range strings.FieldsSeq("Name MailingAddress OtherAddress Description Birthdate Score__c Ratio__c Count__c Active__c Blob__c") {
 		all[name] = body[name]
 	}
-	payload, err := avro.MustParse(contact, avro.CustomType{LogicalType: "timestamp-millis"}).Encode(all)
+	payload, err := contactWriter.Encode(all)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package salesforce_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -176,6 +177,10 @@ func TestParks(t *testing.T) {
 			if got := int(b.sent.Load()); got > tt.most || got < 80 {
 				t.Errorf("sent %d events to a stream that nobody reads; want %d at most", got, tt.most)
 			}
+			time.Sleep(20 * time.Millisecond) // for one that would subscribe again at once
+			if begun := s.begun(); len(begun) > 1 {
+				t.Errorf("subscribed again while there is no room: %v", begun[1])
+			}
 			if lag, known := stream.Lag(); !known || lag < time.Hour {
 				t.Errorf("lag %s, %v; want the age of the oldest event", lag, known)
 			}
@@ -184,20 +189,20 @@ func TestParks(t *testing.T) {
 			if len(begun) < 2 || begun[1].GetReplayPreset() != eventbus.ReplayPreset_CUSTOM {
 				t.Errorf("subscriptions %v; want a second one that goes on after the first", begun)
 			}
+			if len(begun) > 3 { // each filled the queue
+				t.Errorf("%d subscriptions; want 3 at most", len(begun))
+			}
 		})
 	}
 }
 
-// What is received comes before the loss of what follows.
-func TestReplayIDIsLostWhileParked(t *testing.T) {
-	b := &broker{t: t, total: 5000}
-	parked := make(chan struct{})
+// What was received comes before the loss of what follows, and isn't part of it.
+func TestReplayIDIsLostLater(t *testing.T) {
 	s := newService(t, func(sub *subscription) error {
-		switch sub.n {
-		case 0:
-			defer close(parked)
-			return b.serve(sub)
-		case 1:
+		if sub.n == 0 {
+			if err := sub.events(t, 98, 1, 2); err != nil {
+				return err
+			}
 			return refusal(codes.InvalidArgument, sub.SetTrailer, "subscription.fetch.replayid.corrupted")
 		}
 		if err := sub.events(t, 99, 9000); err != nil {
@@ -205,22 +210,64 @@ func TestReplayIDIsLostWhileParked(t *testing.T) {
 		}
 		return sub.silence()
 	})
-	stream := s.open(s.source(nil), positionOf(0))
-	<-parked
-	want := 0
-	for {
-		b := next(t, stream)
-		if b.Lost {
-			if want < 900 || b.Position != positionOf(9000) || !slices.Equal(ids(b), []string{"9000"}) {
-				t.Errorf("lost after %d events, with %q at %q", want, ids(b), b.Position)
+	source := s.source(nil)
+	stream := s.open(source, positionOf(0))
+	eventually(t, "an answer to the second subscription", func() bool { _, known := stream.Lag(); return known && len(s.begun()) == 2 })
+	if b := next(t, stream); b.Lost || b.Position != positionOf(2) || !slices.Equal(ids(b), []string{"1", "2"}) {
+		t.Errorf("first batch %+v; want 1 and 2, and no loss", b)
+	}
+	if b := next(t, stream); !b.Lost || b.Position != positionOf(9000) || !slices.Equal(ids(b), []string{"9000"}) {
+		t.Errorf("second batch %+v; want a lost one at 9000", b)
+	}
+}
+
+// There was no room before a response was decoded, and is afterwards: nothing is outstanding, and more must be asked for.
+func TestRoomComesWhileAResponseIsDecoded(t *testing.T) {
+	const size, responses = 10, 10 // so many fill the queue
+	asked := make(chan struct{})
+	s := newService(t, func(sub *subscription) error {
+		for n := range responses {
+			if n > 0 {
+				if _, err := sub.Recv(); err != nil {
+					return err
+				}
 			}
-			return
-		}
-		for _, id := range ids(b) {
-			if want++; id != fmt.Sprint(want) {
-				t.Fatalf("event %s; want %d", id, want)
+			resp := new(eventbus.FetchResponse)
+			for i := range size {
+				schema := "contact"
+				if n == responses-1 {
+					schema = "slow"
+				}
+				resp.Events = append(resp.Events, event(n*size+i+1, schema, change(t, map[string]any{"recordIds": []string{fmt.Sprint(n*size + i + 1)}}, nil)))
+			}
+			if err := sub.Send(resp); err != nil {
+				return err
 			}
 		}
+		if _, err := sub.Recv(); err != nil {
+			return err
+		}
+		close(asked)
+		return sub.silence()
+	})
+	slow, release := make(chan struct{}), make(chan struct{})
+	s.schema = func(_ context.Context, id string) (string, error) {
+		if id == "slow" {
+			close(slow)
+			<-release
+		}
+		return contact, nil
+	}
+	stream := s.open(s.source(func(c *salesforce.Config) { c.Window = size }), positionOf(0))
+	<-slow
+	for got := 0; got < size*(responses-1); {
+		got += len(next(t, stream).Events)
+	}
+	close(release)
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Error("no more events are asked for")
 	}
 }
 

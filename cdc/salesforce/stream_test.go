@@ -81,13 +81,26 @@ func TestFirstResponseHasEvents(t *testing.T) {
 
 // A response that names no place isn't one to start a checkpoint from.
 func TestFirstResponseHasNoPlace(t *testing.T) {
+	more := make(chan struct{})
 	s := newService(t, func(sub *subscription) error {
-		if err := errors.Join(sub.Send(&eventbus.FetchResponse{PendingNumRequested: 100}), sub.empty(3)); err != nil {
+		if err := sub.Send(&eventbus.FetchResponse{PendingNumRequested: 100}); err != nil {
+			return err
+		}
+		<-more
+		if err := sub.empty(3); err != nil {
 			return err
 		}
 		return sub.silence()
 	})
-	if b := next(t, s.open(s.source(nil), "")); !b.Lost || b.Position != positionOf(3) {
+	stream := s.open(s.source(nil), "")
+	eventually(t, "a subscription", func() bool { return len(s.begun()) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if b, err := stream.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after a response without a place: batch %+v, %v; want none", b, err)
+	}
+	close(more)
+	if b := next(t, stream); !b.Lost || b.Position != positionOf(3) {
 		t.Errorf("first batch %+v; want a lost one at 3", b)
 	}
 }
