@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pglogrepl"
 
@@ -11,14 +13,15 @@ import (
 // decoder turns messages of pgoutput (protocol version 1, where a transaction
 // arrives whole after its commit) into pieces.
 type decoder struct {
-	maxEvents int
-	relations map[uint32]*pglogrepl.RelationMessage // as the stream described them last
-	open      bool                                  // between Begin and Commit
-	piece     piece                                 // what has arrived of the transaction
+	maxEvents   int
+	relations   map[uint32]*relation // as the stream described them last
+	open        bool                 // between Begin and Commit
+	transaction string               // the xid, once for all of its events
+	piece       piece                // what has arrived of the transaction
 }
 
 func newDecoder(maxEvents int) *decoder {
-	return &decoder{maxEvents: maxEvents, relations: make(map[uint32]*pglogrepl.RelationMessage)}
+	return &decoder{maxEvents: maxEvents, relations: make(map[uint32]*relation)}
 }
 
 // decode takes one message. If it completes a piece, it returns that.
@@ -30,20 +33,21 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 	switch m := message.(type) {
 	case *pglogrepl.BeginMessage:
 		d.open = true
+		d.transaction = strconv.FormatUint(uint64(m.Xid), 10)
 		d.piece = piece{xid: m.Xid, committed: m.CommitTime}
 		return nil, nil
 	case *pglogrepl.CommitMessage:
 		d.open = false
 		return d.cut(m.TransactionEndLSN), nil
 	case *pglogrepl.RelationMessage:
-		d.relations[m.RelationID] = m
+		d.relations[m.RelationID] = &relation{RelationMessage: m, name: m.Namespace + "." + m.RelationName}
 		return nil, nil
 	case *pglogrepl.InsertMessage:
-		return d.row(m.RelationID, cdc.Insert, nil, m.Tuple)
+		return d.row(m.RelationID, cdc.Insert, nil, m.Tuple, false)
 	case *pglogrepl.UpdateMessage:
-		return d.row(m.RelationID, cdc.Update, m.OldTuple, m.NewTuple)
+		return d.row(m.RelationID, cdc.Update, m.OldTuple, m.NewTuple, m.OldTupleType == pglogrepl.UpdateMessageTupleTypeOld)
 	case *pglogrepl.DeleteMessage:
-		return d.row(m.RelationID, cdc.Delete, m.OldTuple, nil)
+		return d.row(m.RelationID, cdc.Delete, m.OldTuple, nil, false)
 	case *pglogrepl.TruncateMessage:
 		return d.truncate(m.RelationIDs)
 	default: // types, origins, logical messages: nothing was outdated
@@ -51,14 +55,18 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 	}
 }
 
-// row adds a change of one row.
-func (d *decoder) row(id uint32, kind cdc.Kind, before, after *pglogrepl.TupleData) (*piece, error) {
-	relation, ok := d.relations[id]
+// row adds a change of one row. both: before has all columns and is not only a key, and there is an after.
+func (d *decoder) row(id uint32, kind cdc.Kind, before, after *pglogrepl.TupleData, both bool) (*piece, error) {
+	table, ok := d.relations[id]
 	if !ok {
 		return nil, fmt.Errorf("postgres: a change of relation %d, which the stream did not describe", id)
 	}
-	rows, bytes := rowsOf(relation, before, after)
-	return d.add(cdc.Event{Entity: entity(relation), Kind: kind, Rows: rows}, bytes), nil
+	rows, size := rowsOf(table, before, after)
+	e := cdc.Event{Entity: table.name, Kind: kind, Rows: rows, Transaction: d.transaction}
+	if both {
+		e.Changed = changed(table, before, after)
+	}
+	return d.add(e, size), nil
 }
 
 // truncate adds one event for each relation. TRUNCATE names few of them, so
@@ -66,11 +74,11 @@ func (d *decoder) row(id uint32, kind cdc.Kind, before, after *pglogrepl.TupleDa
 func (d *decoder) truncate(ids []uint32) (*piece, error) {
 	var full *piece
 	for _, id := range ids {
-		relation, ok := d.relations[id]
+		table, ok := d.relations[id]
 		if !ok {
 			return nil, fmt.Errorf("postgres: a truncate of relation %d, which the stream did not describe", id)
 		}
-		d.piece.events = append(d.piece.events, cdc.Event{Entity: entity(relation), Kind: cdc.Whole})
+		d.piece.events = append(d.piece.events, cdc.Event{Entity: table.name, Kind: cdc.Whole, Transaction: d.transaction})
 	}
 	if len(d.piece.events) >= d.maxEvents {
 		full = d.cut(0)
@@ -79,9 +87,9 @@ func (d *decoder) truncate(ids []uint32) (*piece, error) {
 }
 
 // add appends an event and returns the piece if that filled it.
-func (d *decoder) add(e cdc.Event, bytes int) *piece {
+func (d *decoder) add(e cdc.Event, size int) *piece {
 	d.piece.events = append(d.piece.events, e)
-	d.piece.bytes += bytes
+	d.piece.bytes += size
 	if len(d.piece.events) < d.maxEvents && d.piece.bytes < maxBytes/4 {
 		return nil
 	}
@@ -96,17 +104,36 @@ func (d *decoder) cut(end pglogrepl.LSN) *piece {
 	return &p
 }
 
-func entity(r *pglogrepl.RelationMessage) string { return r.Namespace + "." + r.RelationName }
+// relation is a table as the stream described it.
+type relation struct {
+	*pglogrepl.RelationMessage
+	name string // schema.table
+}
+
+// changed returns the columns whose values differ, none as an empty list; nil: unknown. A TOAST column that the update left alone is not in after.
+func changed(r *relation, before, after *pglogrepl.TupleData) []string {
+	if before == nil || after == nil || len(before.Columns) != len(after.Columns) || len(after.Columns) > len(r.Columns) {
+		return nil
+	}
+	names := make([]string, 0, min(len(after.Columns), 4))
+	for i, c := range after.Columns {
+		old := before.Columns[i]
+		same := c.DataType == pglogrepl.TupleDataTypeToast || c.DataType == old.DataType && bytes.Equal(c.Data, old.Data)
+		if !same {
+			names = append(names, r.Columns[i].Name)
+		}
+	}
+	return names
+}
 
 // rowsOf returns the new and the old version, as far as they were delivered, and
 // the size of their text. A TOAST column that an update left alone isn't sent
 // in the new version; under REPLICA IDENTITY FULL the old one has it.
-func rowsOf(r *pglogrepl.RelationMessage, before, after *pglogrepl.TupleData) (rows []cdc.Row, bytes int) {
-	old, size := rowOf(r, before)
-	bytes += size
+func rowsOf(r *relation, before, after *pglogrepl.TupleData) (rows []cdc.Row, total int) {
+	old, total := rowOf(r, before)
 	if after != nil {
 		fresh, size := rowOf(r, after)
-		bytes += size
+		total += size
 		for i, c := range after.Columns {
 			if c.DataType != pglogrepl.TupleDataTypeToast || i >= len(r.Columns) {
 				continue
@@ -120,10 +147,10 @@ func rowsOf(r *pglogrepl.RelationMessage, before, after *pglogrepl.TupleData) (r
 	if before != nil {
 		rows = append(rows, old)
 	}
-	return rows, bytes
+	return rows, total
 }
 
-func rowOf(r *pglogrepl.RelationMessage, t *pglogrepl.TupleData) (row cdc.Row, bytes int) {
+func rowOf(r *relation, t *pglogrepl.TupleData) (row cdc.Row, size int) {
 	if t == nil {
 		return nil, 0
 	}
@@ -131,8 +158,8 @@ func rowOf(r *pglogrepl.RelationMessage, t *pglogrepl.TupleData) (row cdc.Row, b
 	for i, c := range t.Columns {
 		if c.DataType == pglogrepl.TupleDataTypeText && i < len(r.Columns) {
 			row[r.Columns[i].Name] = string(c.Data)
-			bytes += len(c.Data)
+			size += len(c.Data)
 		}
 	}
-	return row, bytes
+	return row, size
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+
+	"github.com/tandem-cache/tandem/cdc"
 )
 
 // PositionLSN returns the LSN of a position.
@@ -43,4 +45,17 @@ func (p *Progress) Hand(lsn uint64, at time.Time) { p.p.hand(pglogrepl.LSN(lsn),
 func (p *Progress) Waiting() int                  { return len(p.p.waiting) }
 func (p *Progress) Lag(now time.Time) (time.Duration, bool) {
 	return p.p.lag(now)
+}
+
+// Decode decodes messages of pgoutput, whose last one is a commit, and returns the events between.
+func Decode(messages [][]byte) ([]cdc.Event, error) {
+	d := newDecoder(1 << 30)
+	var p *piece
+	for _, m := range messages {
+		var err error
+		if p, err = d.decode(m); err != nil {
+			return nil, err
+		}
+	}
+	return p.events, nil
 }
