@@ -10,13 +10,16 @@ import (
 	"github.com/tandem-cache/tandem/cdc/postgres"
 )
 
-// as returns db's URL for another role.
-func (d *database) as(role string) string {
+// as returns db's URL for another role, and its password if it has one.
+func (d *database) as(role string, password ...string) string {
 	u, err := url.Parse(d.URL)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	u.User = url.User(role)
+	if len(password) > 0 {
+		u.User = url.UserPassword(role, password[0])
+	}
 	return u.String()
 }
 
