@@ -131,7 +131,7 @@ func (r *cdcReport) measure(ctx context.Context, name string, o cdcOptions) (err
 	configs := make([]podConfig, o.pods+1)
 	cache := "cdc-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	for i := range configs {
-		configs[i].CDC = &cdcPodConfig{Redis: addr, Cache: cache}
+		configs[i].CDC = &cdcPodConfig{Redis: addr, Cache: cache, IDs: source.ids()}
 	}
 	configs[o.pods].CDC.Source = source.config()
 	configs[o.pods].CDC.Profile = o.profiles

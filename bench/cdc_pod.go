@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +25,7 @@ const (
 type cdcPodConfig struct {
 	Redis   string           `json:"redis"`
 	Cache   string           `json:"cache"`
+	IDs     string           `json:"ids"`               // format of the identifier of row %d
 	Source  *cdcSourceConfig `json:"source,omitempty"`  // of the one that follows
 	Profile string           `json:"profile,omitempty"` // a directory
 }
@@ -78,7 +78,7 @@ func newCDCPod(ctx context.Context, cfg cdcPodConfig) (_ *cdcPod, err error) {
 		return nil, err
 	}
 	if cfg.Profile != "" {
-		if p.profile, err = os.Create(filepath.Join(cfg.Profile, cfg.Source.name()+".pprof")); err != nil {
+		if p.profile, err = os.Create(filepath.Join(cfg.Profile, cfg.Source.Name+".pprof")); err != nil {
 			return nil, err
 		}
 		err = pprof.StartCPUProfile(p.profile)
@@ -93,6 +93,8 @@ func (p *cdcPod) load(_ context.Context, id string) (int64, error) {
 	p.loaded[id] = now
 	return now, nil
 }
+
+func (p *cdcPod) id(i int) string { return fmt.Sprintf(p.cfg.IDs, i) }
 
 func (p *cdcPod) lastLoad(id string) int64 {
 	p.mu.Lock()
@@ -133,7 +135,7 @@ func (*cdcPod) push(message) error { return errors.New("unknown") }
 func (p *cdcPod) fill(ctx context.Context, n int) error {
 	ids := make([]string, 0, 512)
 	for i := 1; i <= n; i++ {
-		if ids = append(ids, strconv.Itoa(i)); len(ids) < cap(ids) && i < n {
+		if ids = append(ids, p.id(i)); len(ids) < cap(ids) && i < n {
 			continue
 		}
 		for i, r := range p.rows.GetMany(ctx, ids) {
@@ -163,8 +165,8 @@ func (p *cdcPod) follow(ctx context.Context) (began int64, err error) {
 	p.follower, err = cdc.NewFollower(cdc.FollowerConfig{
 		Source: p.source, Feed: p.feed, Logger: quiet(), Collapse: -1,
 		Rewind: 1, // or the server would decode the last 30 s again, at each start
-		Routes: cdc.Routes{p.cfg.Source.entity(): {
-			Rules: []cdc.Rule{{Names: []string{tier.Key(cdcSpace, "{"+p.cfg.Source.column()+"}")}}},
+		Routes: cdc.Routes{p.cfg.Source.Entity: {
+			Rules: []cdc.Rule{{Names: []string{tier.Key(cdcSpace, "{"+p.cfg.Source.Column+"}")}}},
 			All:   []string{tier.SpaceName(cdcSpace)},
 		}},
 	})
@@ -198,7 +200,7 @@ func (p *cdcPod) leave() error {
 func (p *cdcPod) watch(ctx context.Context, n int) (seen []int64, err error) {
 	before := make([]int64, cdcWatched)
 	for i := range n {
-		id := strconv.Itoa(i%cdcWatched + 1)
+		id := p.id(i%cdcWatched + 1)
 		deadline := time.Now().Add(30 * time.Second)
 		for p.lastLoad(id) == before[i%cdcWatched] {
 			if _, err := p.rows.Get(ctx, id); err != nil {

@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	github.com/tandem-cache/tandem => ..
 	github.com/tandem-cache/tandem/cdc/postgres => ../cdc/postgres
+	github.com/tandem-cache/tandem/cdc/salesforce => ../cdc/salesforce
 )
 
 require (
@@ -14,6 +15,8 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/rs/zerolog v1.33.0
 	github.com/tandem-cache/tandem v0.0.0-00010101000000-000000000000
+	github.com/tandem-cache/tandem/cdc/salesforce v0.0.0-00010101000000-000000000000
+	google.golang.org/grpc v1.85.0
 )
 
 require (
@@ -27,7 +30,10 @@ require (
 	github.com/mattn/go-colorable v0.1.13 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/rs/xid v1.5.0 // indirect
+	github.com/twmb/avro v1.9.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )
 
