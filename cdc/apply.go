@@ -28,6 +28,8 @@ type routing struct {
 	names    nameSet // its list is empty between two batches
 }
 
+func newRouting(limit int) routing { return routing{collapse: collapse{limit: limit}} }
+
 // route prepares a batch: it finds the names, each once, in their order.
 func (f *Follower) route(ctx context.Context, b Batch, m *routing) *work {
 	w := &work{batch: b, refused: make(map[int]struct{}), before: m.collapse.clone(), batches: 1, events: len(b.Events)}

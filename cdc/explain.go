@@ -33,7 +33,8 @@ func (r Routes) Explain(e Event) Explanation {
 	if err != nil {
 		return Explanation{Event: e, Invalid: err}
 	}
-	return made.explain(e, &routing{collapse: collapse{limit: -1}})
+	m := newRouting(-1)
+	return made.explain(e, &m)
 }
 
 // explain says what answer would do, after the events that m has seen.

@@ -111,8 +111,10 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.opened(stream)
 	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
 	defer f.closeStream(ctx, stream)
-	s := session{f: f, stream: stream, server: server, position: from, acks: newAckQueue(f.cfg.Rewind, from)}
-	s.routing.collapse.limit = f.cfg.Collapse
+	s := session{
+		f: f, stream: stream, server: server, position: from,
+		acks: newAckQueue(f.cfg.Rewind, from), routing: newRouting(f.cfg.Collapse),
+	}
 	return s.run(ctx, retry)
 }
 
