@@ -27,11 +27,12 @@ func (p *progress) subscribed(now time.Time, atEnd bool) {
 	p.asked, p.heard = now, time.Time{}
 	p.begun = !atEnd
 	if atEnd {
-		p.known, p.behind = false, time.Time{}
+		p.behind = time.Time{}
 	}
 }
 
-// response notes what the service sent. committed is when its last event was; zero: there was none, or it doesn't say. An event that comes
+// response notes what the service sent. committed is when its last event was; zero: there was none, or
+// none has said so yet. An event that comes
 // late is one of a backlog, and more may be on their way.
 func (p *progress) response(now, committed time.Time) {
 	p.mu.Lock()

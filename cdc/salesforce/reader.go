@@ -25,9 +25,10 @@ type reader struct {
 	queue    *queue
 	progress *progress
 
-	at    []byte    // where the next subscription begins; nil: at the end of the topic
-	lost  bool      // the next response is the first one after a loss
-	since time.Time // when the last event was committed, or received
+	at        []byte    // where the next subscription begins; nil: at the end of the topic
+	lost      bool      // the next response is the first one after a loss
+	since     time.Time // when the last event was committed, or received
+	committed time.Time // when the last event that says so was committed
 }
 
 // run returns when ctx ends or a subscription fails.
@@ -135,11 +136,13 @@ func (r *reader) response(ctx context.Context, resp *eventbus.FetchResponse) err
 			return err
 		}
 		items = append(items, it)
+		r.since = it.since
+		if !it.committed.IsZero() {
+			r.committed = it.committed
+		}
 	}
-	r.since = items[len(items)-1].since
-	last := items[len(items)-1].committed
 	r.push(items...)
-	r.progress.response(now, last)
+	r.progress.response(now, r.committed)
 	return nil
 }
 

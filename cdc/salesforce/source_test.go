@@ -101,7 +101,7 @@ func TestLoginFails(t *testing.T) {
 
 func TestWindowGrowsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		source, err := salesforce.NewSource(salesforce.Config{Auth: &fixedAuth{}, Topic: topic, Window: 20})
+		source, err := salesforce.NewSource(salesforce.Config{Auth: &fixedAuth{}, Topic: topic, Window: 15})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestWindowGrowsBack(t *testing.T) {
 		for _, step := range []struct {
 			wait time.Duration
 			want int
-		}{{9 * time.Minute, 5}, {time.Minute, 10}, {9 * time.Minute, 10}, {time.Minute, 20}, {time.Hour, 20}} {
+		}{{9 * time.Minute, 3}, {time.Minute, 6}, {9 * time.Minute, 6}, {time.Minute, 12}, {time.Hour, 15}, {time.Hour, 15}} {
 			time.Sleep(step.wait)
 			if got := source.Window(); got != step.want {
 				t.Errorf("%s later: window %d; want %d", step.wait, got, step.want)

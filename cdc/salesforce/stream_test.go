@@ -395,8 +395,31 @@ func TestEventsOfOtherKinds(t *testing.T) {
 	if e := b.Events[5]; e.Err != nil || e.Kind != cdc.Update {
 		t.Errorf("the event after them: %+v; want a good one", e)
 	}
+	if slices.Contains(s.schemaCalls, "") {
+		t.Error("asked for a schema without an id")
+	}
 	if text := fmt.Sprint(b.Events[0].Err); !strings.Contains(text, "replay id AAAAAAAAAAE") || !strings.Contains(text, `schema "contact"`) {
 		t.Errorf("error %q doesn't say which event it is", text)
+	}
+}
+
+// An event that doesn't say when it was committed doesn't end a backlog.
+func TestLagBehindAPoisonousEvent(t *testing.T) {
+	s := newService(t, func(sub *subscription) error {
+		for n, payload := range [][]byte{change(t, nil, nil), []byte("rubbish")} {
+			resp := &eventbus.FetchResponse{PendingNumRequested: 98, Events: []*eventbus.ConsumerEvent{event(n+1, "contact", payload)}}
+			if err := sub.Send(resp); err != nil {
+				return err
+			}
+		}
+		return sub.silence()
+	})
+	stream := s.open(s.source(nil), positionOf(0))
+	for last := ""; last != positionOf(2); {
+		last = next(t, stream).Position
+	}
+	if lag, known := stream.Lag(); !known || lag < time.Since(committed)-time.Minute {
+		t.Errorf("lag %s, %v; want the age of the first event", lag, known)
 	}
 }
 
