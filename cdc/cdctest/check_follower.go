@@ -32,6 +32,9 @@ func (r routing) routes() cdc.Routes {
 }
 
 func (r routing) names(e cdc.Event) (names []string) {
+	if e.Err != nil || e.Kind != cdc.Insert && e.Kind != cdc.Update && e.Kind != cdc.Delete {
+		return []string{wholeName}
+	}
 	for _, row := range e.Rows {
 		id, ok := row[r.column]
 		if !ok {
@@ -51,7 +54,7 @@ func rowName(id string) string { return "row " + id }
 func followerOf(r routing, source cdc.Source, feed cdc.Feed, beat time.Duration) (*cdc.Follower, error) {
 	return cdc.NewFollower(cdc.FollowerConfig{
 		Source: source, Feed: feed, Routes: r.routes(), Logger: slog.New(slog.DiscardHandler),
-		Heartbeat: beat, Rewind: 1, Standby: minBackoff, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
+		Heartbeat: beat, Rewind: 1, Collapse: -1, Standby: minBackoff, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
 	})
 }
 

@@ -47,7 +47,8 @@ type Report struct {
 }
 
 // NewLedger makes an empty one. names are what an event must outdate: what the
-// follower's routes make of it.
+// follower's routes make of it, without FollowerConfig.Collapse. An event of an
+// unknown entity must flush everything.
 func NewLedger(names func(cdc.Event) []string) *Ledger {
 	return &Ledger{names: names, invalidated: make(map[string]uint64), steps: make(map[string]int)}
 }

@@ -28,6 +28,7 @@ type entry struct {
 	Position string
 	From     string
 	Lost     bool
+	Unknown  bool // a change of an entity that the source can't name
 	Holder   string
 	TTL      time.Duration
 	Report   Report
@@ -58,7 +59,7 @@ type life struct {
 type delivery struct {
 	names    []string
 	position string
-	lost     bool
+	flush    bool // it must be answered with a flush
 	at       uint64
 }
 
@@ -105,7 +106,7 @@ func (f *life) enter(e entry) (answer, error) {
 
 func (f *life) deliverLocked(e entry) {
 	f.ledger.clock++
-	f.pending = append(f.pending, delivery{names: e.Names, position: e.Position, lost: e.Lost, at: f.ledger.clock})
+	f.pending = append(f.pending, delivery{names: e.Names, position: e.Position, flush: e.Lost || e.Unknown, at: f.ledger.clock})
 	if e.Lost {
 		f.unread = e.Position
 	}
@@ -124,7 +125,7 @@ func (f *life) advanceLocked(from, to string) bool {
 		if name := l.staleLocked(d.names, d.at); name != "" {
 			l.problemLocked("the checkpoint moved to %q before %q was invalidated", to, name)
 		}
-		if d.lost && l.flushed <= d.at {
+		if d.flush && l.flushed <= d.at {
 			l.problemLocked("the checkpoint moved to %q before the flush", to)
 		}
 	}

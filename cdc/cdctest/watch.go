@@ -134,6 +134,10 @@ func (s *watchedStream) Next(ctx context.Context) (b cdc.Batch, err error) {
 		}
 		e := entry{Step: stepDelivered, Position: b.Position, Lost: b.Lost}
 		for _, event := range b.Events {
+			if event.Entity == "" {
+				e.Unknown = true
+				continue
+			}
 			e.Names = append(e.Names, s.names(event)...)
 		}
 		_, err := s.book.enter(e)

@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/cdc/cdctest"
@@ -19,6 +23,17 @@ import (
 func TestSource(t *testing.T) {
 	w := newSuiteWorld(t)
 	cdctest.Run(t, w.rig)
+}
+
+var (
+	kills = flag.Int("kills", cdctest.DefaultKills, "followers that TestKill kills")
+	seed  = flag.Uint64("seed", 0, "of TestKill; 0: a new one")
+)
+
+// Followers that are killed lose nothing.
+func TestKill(t *testing.T) {
+	w := newSuiteWorld(t)
+	cdctest.Kill(t, w.rig, cdctest.Kills{Count: *kills, Seed: *seed})
 }
 
 // suiteWorld is a server for many rigs, which give it their faults in turn.
@@ -48,11 +63,30 @@ func newSuiteWorld(t *testing.T) *suiteWorld {
 	return w
 }
 
-// drop drops a slot, so that the server has room for others.
-func (w *suiteWorld) drop(slot string) {
-	w.db.t.Helper()
-	w.db.await(fmt.Sprintf(`SELECT (count(*) = 0)::text FROM pg_replication_slots WHERE slot_name = '%s' AND active`, slot))
-	w.db.exec(fmt.Sprintf(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '%s'`, slot))
+// drop drops a slot that nobody reads any more, also when its test has ended.
+func (d *database) drop(slot string) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.URL)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for {
+		var left int
+		_, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active`, slot)
+		if err == nil {
+			err = conn.QueryRow(ctx, `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, slot).Scan(&left)
+		}
+		switch {
+		case err == nil && left == 0:
+			return
+		case ctx.Err() != nil:
+			d.t.Fatalf("slot %s is still in use: %v", slot, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // suiteConfig is what a source needs in a process of its own.
@@ -77,7 +111,7 @@ func (w *suiteWorld) rig(t *testing.T) cdctest.Rig {
 		fmt.Sprintf(`CREATE TABLE %s (id int PRIMARY KEY, n int NOT NULL DEFAULT 1)`, name),
 		fmt.Sprintf(`CREATE PUBLICATION %s FOR TABLE %[1]s`, name),
 	)
-	t.Cleanup(func() { w.drop(name) })
+	t.Cleanup(func() { db.drop(name) })
 	url := parse(t, way.through(t, db.as("suite", secret)))
 	cfg := suiteConfig{URL: url.String(), Slot: name}
 	source, err := cfg.source()
@@ -102,9 +136,9 @@ func (w *suiteWorld) rig(t *testing.T) cdctest.Rig {
 		Unrelated: func() {
 			db.exec(`INSERT INTO noise SELECT repeat('x', 100) FROM generate_series(1, 1000)`)
 		},
-		Lose: func() { w.drop(name) }, Cut: way.cut, Freeze: way.freeze, Thaw: way.thaw,
+		Lose: func() { db.drop(name) }, Cut: way.cut, Freeze: way.freeze, Thaw: way.thaw,
 		Down:   db.Stop,
-		Up:     func() { db.Start(); db.connect(); w.db.connect() },
+		Up:     func() { db.Start(); db.connect() },
 		Revoke: func() { db.exec(`ALTER ROLE suite PASSWORD 'another'`) },
 		Grant:  func() { db.exec(`ALTER ROLE suite PASSWORD '` + secret + `'`) },
 	}
