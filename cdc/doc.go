@@ -11,8 +11,8 @@
 //		Feed:   feed, // a *tier.Feed
 //		Routes: cdc.Routes{
 //			"public.orders": {
-//				Row: func(r cdc.Row) []string { return []string{tier.Tag("order", r.Must("id"))} },
-//				All: []string{tier.Entity("order")},
+//				Rules: []cdc.Rule{{Names: []string{tier.Tag("order", "{id}")}}},
+//				All:   []string{tier.Entity("order")},
 //			},
 //		},
 //	})
@@ -23,9 +23,12 @@
 //   - At least once. A change is acknowledged upstream only after its names
 //     were invalidated and the checkpoint behind it was stored. A follower that
 //     dies between any two steps loses nothing: the next one sees the batch again.
-//   - More, never less. An event that can't be routed to names (its Row function
-//     panics, a name is malformed, it has no rows) invalidates all that its
-//     entity feeds; if even that is refused, the whole feed is flushed.
+//   - More, never less. An event that can't be routed to names (it lacks a column of
+//     a rule, its Row function panics, a name is malformed, it has no rows, its
+//     source couldn't read it) invalidates all that its entity feeds; if even that is
+//     refused, or the entity is unknown, the whole feed is flushed.
+//   - A transaction of more rows of an entity than [FollowerConfig].Collapse
+//     invalidates all that the entity feeds once, and no more.
 //   - A source that lost changes says so, and the feed is flushed before the
 //     checkpoint moves.
 //   - With a settle time every invalidation is made twice, that much apart, and the
@@ -36,5 +39,5 @@
 //
 // What it doesn't do: it doesn't deliver exactly once, it doesn't carry values,
 // and it doesn't know which rows a cached entry was made from: that is for the
-// routes.
+// routes. [DryRun] prints what they make of the changes of a source.
 package cdc

@@ -50,8 +50,8 @@ func ExampleFollower() {
 	follower, err := cdc.NewFollower(cdc.FollowerConfig{
 		Source: source, Feed: feed,
 		Routes: cdc.Routes{"public.products": {
-			Row: func(r cdc.Row) []string { return []string{tier.Tag("product", r.Must("id"))} },
-			All: []string{tier.Entity("product")},
+			Rules: []cdc.Rule{{Names: []string{tier.Tag("product", "{id}")}}},
+			All:   []string{tier.Entity("product")},
 		}},
 	})
 	if err != nil {

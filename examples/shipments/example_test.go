@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/tier"
 )
 
@@ -116,7 +117,9 @@ func ExampleService_Parcel() {
 		fmt.Println(errors.Is(err, tier.ErrNotFound))
 	}
 	db.rows["prc_9"] = Parcel{"prc_9", "acc_2", "swift", "packed"}
-	inserted := Routes()["public.parcels"].Row(map[string]string{"id": "prc_9", "account": "acc_2"})
+	inserted := Routes().Explain(cdc.Event{
+		Entity: "public.parcels", Kind: cdc.Insert, Rows: []cdc.Row{{"id": "prc_9", "account": "acc_2"}},
+	}).Names
 	fmt.Println(inserted)
 	fmt.Println(cache.Invalidate(ctx, inserted...)) // as the follower does
 	p, err := s.Parcel(ctx, "prc_9")

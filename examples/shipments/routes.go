@@ -10,12 +10,9 @@ import (
 func Routes() cdc.Routes {
 	return cdc.Routes{
 		"public.parcels": {
-			Row: func(r cdc.Row) []string {
-				names := []string{tier.Key(parcelSpace, tier.ID(r.Must("id")))}
-				if account, ok := r["account"]; ok { // not in the old row of a DELETE, which has the key alone
-					names = append(names, tier.Tag("account", account))
-				}
-				return names
+			Rules: []cdc.Rule{
+				{Names: []string{tier.Key(parcelSpace, "{id}")}},
+				{Names: []string{tier.Tag("account", "{account}")}, Optional: true}, // not in the old row of a DELETE, which has the key alone
 			},
 			All: []string{tier.SpaceName(parcelSpace), tier.Entity("account")},
 		},

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/tier"
 	"github.com/tandem-cache/tandem/tier/tiertest"
 )
@@ -46,7 +47,7 @@ func TestChangeDuringALoad(t *testing.T) {
 	}()
 	rows.AwaitLoads(t, "prc_1", 1) // it has read "packed"
 	rows.Put("prc_1", &Parcel{ID: "prc_1", Status: "sent"})
-	feed.Change(Routes()["public.parcels"].Row(map[string]string{"id": "prc_1", "account": "acc_1"})...)
+	feed.Change(changed(cdc.Row{"id": "prc_1", "account": "acc_1"})...)
 	release()
 	if err := <-slow; err != nil {
 		t.Fatal(err)
@@ -90,4 +91,9 @@ func TestSilentFeed(t *testing.T) {
 			t.Errorf("got %s; want sent", got)
 		}
 	})
+}
+
+// changed is what a change of a parcel outdates.
+func changed(row cdc.Row) []string {
+	return Routes().Explain(cdc.Event{Entity: "public.parcels", Kind: cdc.Update, Rows: []cdc.Row{row}}).Names
 }

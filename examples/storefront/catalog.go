@@ -108,24 +108,20 @@ func (c *catalog) loadPriceList(ctx context.Context, id string) (*PriceList, err
 func catalogRoutes() cdc.Routes {
 	return cdc.Routes{
 		"storefront.products": {
-			Row: func(r cdc.Row) []string { return []string{tier.Tag("product", r.Must("id"))} },
-			All: []string{tier.Entity("product")},
+			Rules: []cdc.Rule{{Names: []string{tier.Tag("product", "{id}")}}},
+			All:   []string{tier.Entity("product")},
 		},
 		"storefront.listings": {
-			Row: func(r cdc.Row) []string {
-				return []string{tier.Key(internetSpace, tier.ID(r.Must("account"), r.Must("country")))}
-			},
-			All: []string{tier.SpaceName(internetSpace)},
+			Rules: []cdc.Rule{{Names: []string{tier.Key(internetSpace, "{account}:{country}")}}},
+			All:   []string{tier.SpaceName(internetSpace)},
 		},
 		"storefront.countries": {
-			Row: func(r cdc.Row) []string {
-				return []string{tier.Tag("country", r.Must("code")), tier.Key(staticSpace, tier.ID(r.Must("code")))}
-			},
-			All: []string{tier.Entity("country"), tier.SpaceName(staticSpace)},
+			Rules: []cdc.Rule{{Names: []string{tier.Tag("country", "{code}"), tier.Key(staticSpace, "{code}")}}},
+			All:   []string{tier.Entity("country"), tier.SpaceName(staticSpace)},
 		},
 		"storefront.stock": {
-			Row: func(r cdc.Row) []string { return []string{tier.Key(volatileSpace, tier.ID(r.Must("product")))} },
-			All: []string{tier.SpaceName(volatileSpace)},
+			Rules: []cdc.Rule{{Names: []string{tier.Key(volatileSpace, "{product}")}}},
+			All:   []string{tier.SpaceName(volatileSpace)},
 		},
 	}
 }

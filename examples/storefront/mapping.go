@@ -39,8 +39,8 @@ func newMapping(cache *tier.Cache, db usersStore) (*mapping, error) {
 func usersRoutes() cdc.Routes {
 	return cdc.Routes{
 		"storefront.users": {
-			Row: func(r cdc.Row) []string { return []string{tier.Key(mappingSpace, tier.ID(r.Must("external_id")))} },
-			All: []string{tier.SpaceName(mappingSpace)},
+			Rules: []cdc.Rule{{Names: []string{tier.Key(mappingSpace, "{external_id}")}}},
+			All:   []string{tier.SpaceName(mappingSpace)},
 		},
 	}
 }

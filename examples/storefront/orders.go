@@ -85,22 +85,13 @@ func newOrders(cache *tier.Cache, db ordersStore) (*orders, error) {
 // ordersRoutes: a changed order, or one of its lines, outdates the account's list and the order itself. The account is part of
 // both tables' primary keys, so that it is known of deleted rows, too.
 func ordersRoutes() cdc.Routes {
-	outdates := func(account, id string) []string {
-		return []string{
-			tier.Key(ordersSpace, tier.ID(account)),
-			tier.Key(detailsSpace, tier.ID(account, id)),
-		}
+	outdates := func(id string) []cdc.Rule {
+		return []cdc.Rule{{Names: []string{tier.Key(ordersSpace, "{account}"), tier.Key(detailsSpace, "{account}:"+id)}}}
 	}
 	all := []string{tier.SpaceName(ordersSpace), tier.SpaceName(detailsSpace)}
 	return cdc.Routes{
-		"storefront.orders": {
-			Row: func(r cdc.Row) []string { return outdates(r.Must("account"), r.Must("id")) },
-			All: all,
-		},
-		"storefront.order_lines": {
-			Row: func(r cdc.Row) []string { return outdates(r.Must("account"), r.Must("order_id")) },
-			All: all,
-		},
+		"storefront.orders":      {Rules: outdates("{id}"), All: all},
+		"storefront.order_lines": {Rules: outdates("{order_id}"), All: all},
 	}
 }
 

@@ -54,12 +54,12 @@ func newBaskets(cache *tier.Cache, db basketStore) (*tier.Space[*Basket], error)
 func routes() cdc.Routes {
 	return cdc.Routes{
 		"public.products": {
-			Row: func(r cdc.Row) []string { return []string{tier.Tag("product", r.Must("id"))} },
-			All: []string{tier.Entity("product")}, // a TRUNCATE, or a row that can't be read
+			Rules: []cdc.Rule{{Names: []string{tier.Tag("product", "{id}")}}},
+			All:   []string{tier.Entity("product")}, // a TRUNCATE, or a row that can't be read
 		},
 		"public.basket_items": {
-			Row: func(r cdc.Row) []string { return []string{tier.Tag("basket", r.Must("basket"))} },
-			All: []string{tier.Entity("basket")},
+			Rules: []cdc.Rule{{Names: []string{tier.Tag("basket", "{basket}")}}},
+			All:   []string{tier.Entity("basket")},
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/tier"
 	"github.com/tandem-cache/tandem/tier/tiertest"
 )
@@ -22,18 +23,23 @@ func TestBasketAppearsWithItsFirstItem(t *testing.T) {
 	}
 
 	db.Put("bsk_1", &Basket{ID: "bsk_1", Items: []Item{{Product: "prd_1", PriceCents: 300}}})
-	feed.Change(routes()["public.basket_items"].Row(map[string]string{"basket": "bsk_1", "product": "prd_1"})...)
+	feed.Change(inserted("public.basket_items", cdc.Row{"basket": "bsk_1", "product": "prd_1"})...)
 	if _, err := baskets.Get(t.Context(), "bsk_1"); err != nil {
 		t.Fatal(err)
 	}
 
-	feed.Change(routes()["public.products"].Row(map[string]string{"id": "prd_1"})...)
+	feed.Change(inserted("public.products", cdc.Row{"id": "prd_1"})...)
 	if _, err := baskets.Get(t.Context(), "bsk_1"); err != nil {
 		t.Fatal(err)
 	}
 	if n := db.Loads("bsk_1"); n != 3 {
 		t.Errorf("%d loads; want one, one for the item and one for the product", n)
 	}
+}
+
+// inserted is what a new row of table outdates.
+func inserted(table string, row cdc.Row) []string {
+	return routes().Explain(cdc.Event{Entity: table, Kind: cdc.Insert, Rows: []cdc.Row{row}}).Names
 }
 
 // rows makes a source a basketStore.
