@@ -20,9 +20,10 @@ import (
 
 // optionStructs are the structs whose every field has a row in docs/options.md, by directory.
 var optionStructs = map[string][]string{
-	"tier":         {"Config", "SpaceConfig", "KeyQuery"},
-	"cdc":          {"FollowerConfig"},
-	"cdc/postgres": {"Config"},
+	"tier":           {"Config", "SpaceConfig", "KeyQuery"},
+	"cdc":            {"FollowerConfig"},
+	"cdc/postgres":   {"Config"},
+	"cdc/salesforce": {"Config"},
 }
 
 // TestOptionsTable compares docs/options.md with the source: each field of the structs of options, and each function that makes a
