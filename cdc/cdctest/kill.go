@@ -25,7 +25,7 @@ const (
 // Bounds of a follower's life in a process of its own.
 const (
 	maxDoom    = 60                     // points
-	maxMoments = 150 * time.Millisecond // after its first step
+	maxMoments = 150 * time.Millisecond // after it opens the source
 	maxLife    = 5 * time.Second        // one that doesn't reach its point is killed
 )
 
@@ -74,7 +74,7 @@ type lane struct {
 	random   *rand.Rand
 	ledger   *Ledger
 	listener net.Listener
-	firsts   chan struct{} // a token when a follower has taken its first step
+	opens    chan struct{} // a token when a follower opens the source for the first time
 	wg       sync.WaitGroup
 	last     atomic.Value   // string: the last step that came
 	ids      []string       // that changed
@@ -116,7 +116,7 @@ func (l *lane) listen() {
 	if err != nil {
 		l.Fatal(err)
 	}
-	l.listener, l.firsts = listener, make(chan struct{}, 1)
+	l.listener, l.opens = listener, make(chan struct{}, 1)
 	l.wg.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -138,16 +138,16 @@ func (l *lane) listen() {
 // lastStep notes the steps of a process.
 type lastStep struct {
 	*lane
-	book  book
-	lives bool
+	book   book
+	opened bool
 }
 
 func (b *lastStep) enter(e entry) (answer, error) {
 	b.last.Store(e.Step)
-	if !b.lives {
-		b.lives = true
+	if e.Step == stepOpen && !b.opened {
+		b.opened = true
 		select {
-		case b.firsts <- struct{}{}:
+		case b.opens <- struct{}{}:
 		default: // its parent has gone on to the next
 		}
 	}
@@ -178,7 +178,7 @@ func (l *lane) spawn(doomed bool) *child {
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	l.last.Store("none")
 	select {
-	case <-l.firsts: // of one before
+	case <-l.opens: // of one before
 	default:
 	}
 	if err := c.cmd.Start(); err != nil {
@@ -200,14 +200,14 @@ func (l *lane) outlive(c *child) {
 	l.Helper()
 	life := time.NewTimer(maxLife)
 	defer life.Stop()
-	firsts := l.firsts
+	opens := l.opens
 	var moment <-chan time.Time
 	pace := time.NewTicker(5 * time.Millisecond)
 	defer pace.Stop()
 	for {
 		select {
-		case <-firsts:
-			firsts = nil
+		case <-opens:
+			opens = nil
 			if !c.doomed {
 				moment = time.After(time.Duration(l.random.Int64N(int64(maxMoments))))
 			}

@@ -3,12 +3,9 @@ package postgres_test
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/cdc/postgres"
@@ -76,54 +73,6 @@ func (f *feed) await(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("still not %s: %+v", what, f)
 		}
-	}
-}
-
-// A follower and a server, which ends and comes back.
-func TestFollower(t *testing.T) {
-	db := start(t)
-	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
-	f := new(feed)
-	follower, err := cdc.NewFollower(cdc.FollowerConfig{
-		Source: db.sourceOf(postgres.Config{Tables: []string{"public.orders"}}),
-		Feed:   f,
-		Routes: cdc.Routes{"public.orders": {
-			Row: func(r cdc.Row) []string { return []string{"order:" + r.Must("id")} },
-			All: []string{"orders"},
-		}},
-		Logger: slog.New(slog.DiscardHandler),
-		Rewind: 100 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := follower.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	defer wg.Wait()
-	defer cancel()
-
-	f.await(t, "flushed and connected", func() bool { return f.flushed == 1 && f.checkpoint != "" && f.connected && f.lag == 0 })
-	db.exec(`INSERT INTO orders VALUES (1)`)
-	f.await(t, "invalidated", func() bool { return slices.Contains(f.names, "order:1") })
-	db.Restart()
-	db.connect()
-	db.exec(`UPDATE orders SET id = 2`, `TRUNCATE orders`)
-	f.await(t, "caught up again", func() bool { return slices.Contains(f.names, "orders") && f.connected && f.lag == 0 })
-	db.await(`SELECT (confirmed_flush_lsn >= '` + lsn(t, f.position()).String() + `')::text FROM pg_replication_slots WHERE slot_name = 'tandem'`)
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	names := slices.Compact(f.names) // the first may have come again after the restart
-	if diff := cmp.Diff([]string{"order:1", "order:2", "order:1", "orders"}, names); diff != "" {
-		t.Error(diff)
-	}
-	if f.flushed != 1 {
-		t.Errorf("flushed %d times; want once", f.flushed)
 	}
 }
 

@@ -1,56 +1,16 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pglogrepl"
 
 	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/cdc/postgres"
 )
-
-// What wasn't acknowledged comes again, and nothing else.
-func TestResume(t *testing.T) {
-	db := start(t)
-	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
-	src := db.source("public.orders")
-	st, _ := begin(t, src)
-	var positions []string
-	for _, sql := range []string{`INSERT INTO orders VALUES (1)`, `INSERT INTO orders VALUES (2)`, `INSERT INTO orders VALUES (3)`} {
-		db.exec(sql)
-		_, last := events(t, st, 1)
-		positions = append(positions, last.Position)
-	}
-	ack(t, st, positions[0])
-	closeStream(t, st)
-
-	for _, from := range []struct {
-		position string
-		want     []string
-	}{
-		{"", []string{"2", "3"}},
-		{positions[0], []string{"2", "3"}},
-		{positions[1], []string{"3"}},
-		{positions[2], nil},
-	} {
-		st := open(t, src, from.position)
-		got, _ := events(t, st, len(from.want))
-		var ids []string
-		for _, e := range got {
-			ids = append(ids, e.Rows[0]["id"])
-		}
-		if diff := cmp.Diff(from.want, ids); diff != "" {
-			t.Errorf("from %q: %s", from.position, diff)
-		}
-		silent(t, st)
-		closeStream(t, st)
-	}
-}
 
 // An acknowledgement reaches the server while the stream is idle.
 func TestAck(t *testing.T) {
@@ -181,34 +141,5 @@ func TestBusy(t *testing.T) {
 	}
 	if err := src.DropSlot(t.Context()); err != nil {
 		t.Errorf("drop again: %v", err)
-	}
-}
-
-func TestServerRestart(t *testing.T) {
-	db := start(t)
-	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
-	src := db.source("public.orders")
-	st, _ := begin(t, src)
-	db.exec(`INSERT INTO orders VALUES (1)`)
-	_, b := events(t, st, 1)
-	ack(t, st, b.Position)
-	db.Restart()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		if _, err := st.Next(ctx); err != nil {
-			if ctx.Err() != nil {
-				t.Fatal("Next didn't notice")
-			}
-			break
-		}
-	}
-	closeStream(t, st)
-	db.connect()
-	db.exec(`INSERT INTO orders VALUES (2)`)
-	st = open(t, src, b.Position)
-	got, _ := events(t, st, 1)
-	if diff := cmp.Diff([]string{"insert public.orders {id=2}"}, short(got, "id")); diff != "" {
-		t.Error(diff)
 	}
 }

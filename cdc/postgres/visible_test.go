@@ -65,29 +65,3 @@ func testVisibility(t *testing.T, names string) {
 		t.Error(err)
 	}
 }
-
-// The lag counts what the server has and Next hasn't returned.
-func TestLag(t *testing.T) {
-	db := start(t)
-	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
-	st, _ := begin(t, db.source("public.orders"))
-	lag := func(want func(lag time.Duration, known bool) bool) {
-		t.Helper()
-		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-			lag, known := st.Lag()
-			if want(lag, known) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("got lag %s, known %t", lag, known)
-			}
-		}
-	}
-	silent(t, st)
-	lag(func(lag time.Duration, known bool) bool { return known && lag == 0 })
-	db.exec(`INSERT INTO orders VALUES (1)`)
-	lag(func(lag time.Duration, known bool) bool { return known && lag > 1500*time.Millisecond })
-	events(t, st, 1)
-	silent(t, st)
-	lag(func(lag time.Duration, known bool) bool { return known && lag == 0 })
-}
