@@ -117,49 +117,52 @@ func changed(r *relation, before, after *pglogrepl.TupleData) []string {
 	}
 	names := make([]string, 0, min(len(after.Columns), 4))
 	for i, c := range after.Columns {
-		old := before.Columns[i]
-		same := c.DataType == pglogrepl.TupleDataTypeToast || c.DataType == old.DataType && bytes.Equal(c.Data, old.Data)
-		if !same {
+		if c.DataType != pglogrepl.TupleDataTypeToast && !same(c, before, i) {
 			names = append(names, r.Columns[i].Name)
 		}
 	}
 	return names
 }
 
-// rowsOf returns the new and the old version, as far as they were delivered, and
-// the size of their text. A TOAST column that an update left alone isn't sent
-// in the new version; under REPLICA IDENTITY FULL the old one has it.
-func rowsOf(r *relation, before, after *pglogrepl.TupleData) (rows []cdc.Row, total int) {
-	old, total := rowOf(r, before)
-	if after != nil {
-		fresh, size := rowOf(r, after)
-		total += size
-		for i, c := range after.Columns {
-			if c.DataType != pglogrepl.TupleDataTypeToast || i >= len(r.Columns) {
-				continue
-			}
-			if value, ok := old[r.Columns[i].Name]; ok {
-				fresh[r.Columns[i].Name] = value
-			}
-		}
-		rows = append(rows, fresh)
+// rowsOf returns the new and the old version, as far as they were delivered, and the size of their text. A TOAST column that an update left
+// alone isn't sent in the new version; under REPLICA IDENTITY FULL the old one has it. What the versions have in common they share.
+func rowsOf(r *relation, before, after *pglogrepl.TupleData) (rows []cdc.Row, size int) {
+	old, oldSize := rowOf(r, before, nil, nil)
+	fresh, freshSize := rowOf(r, after, before, old)
+	switch {
+	case after == nil:
+		return []cdc.Row{old}, oldSize
+	case before == nil:
+		return []cdc.Row{fresh}, freshSize
 	}
-	if before != nil {
-		rows = append(rows, old)
-	}
-	return rows, total
+	return []cdc.Row{fresh, old}, oldSize + freshSize
 }
 
-func rowOf(r *relation, t *pglogrepl.TupleData) (row cdc.Row, size int) {
+// rowOf returns the version that t holds, and the size of its text that old, the version that before holds, doesn't share.
+func rowOf(r *relation, t, before *pglogrepl.TupleData, old cdc.Row) (row cdc.Row, size int) {
 	if t == nil {
 		return nil, 0
 	}
 	row = make(cdc.Row, len(t.Columns))
 	for i, c := range t.Columns {
-		if c.DataType == pglogrepl.TupleDataTypeText && i < len(r.Columns) {
-			row[r.Columns[i].Name] = string(c.Data)
+		if i >= len(r.Columns) {
+			break
+		}
+		name := r.Columns[i].Name
+		switch {
+		case c.DataType == pglogrepl.TupleDataTypeToast || c.DataType == pglogrepl.TupleDataTypeText && same(c, before, i):
+			if value, ok := old[name]; ok {
+				row[name] = value
+			}
+		case c.DataType == pglogrepl.TupleDataTypeText:
+			row[name] = string(c.Data)
 			size += len(c.Data)
 		}
 	}
 	return row, size
+}
+
+// same says that c is also the i-th column of before.
+func same(c *pglogrepl.TupleDataColumn, before *pglogrepl.TupleData, i int) bool {
+	return before != nil && i < len(before.Columns) && before.Columns[i].DataType == c.DataType && bytes.Equal(before.Columns[i].Data, c.Data)
 }
