@@ -10,7 +10,7 @@ import (
 // source: stand by and try again.
 var ErrBusy = errors.New("cdc: source is held by another follower")
 
-// Source is where changes come from.
+// Source is where changes come from. Package cdctest checks that one keeps what is said here.
 type Source interface {
 	// Exclusive says that a source which is open can't be opened again, by anybody:
 	// Open is then ErrBusy. A source that can't promise it is opened by the one

@@ -18,6 +18,16 @@
 // in a subtest with a rig of its own. What a source can't have is said in a sentence
 // in Rig.Lacks, and the checks that need it are skipped with that sentence.
 //
+// [Kill] follows the source from processes of their own and kills them, 200 times as a
+// rule. They run the test binary, whose TestMain has to let them:
+//
+//	func TestMain(m *testing.M) {
+//		cdctest.Child(sourceOf) // func(config string) (cdc.Source, error), of Rig.Config
+//		os.Exit(m.Run())
+//	}
+//
+//	func TestKill(t *testing.T) { cdctest.Kill(t, newRig, cdctest.Kills{}) }
+//
 // [Ledger] stands in for the cache, in these checks and in tests of one's own: it
 // records what followers do, and notes each step that comes too early.
 //
@@ -28,7 +38,10 @@
 //   - A source that hangs fails its check; it doesn't hang the test.
 //   - Nothing waits for luck: what must happen has Rig.Patience, and only what must
 //     not happen is waited for by the clock, for Rig.Quiet.
-//   - All works in a bubble of testing/synctest if the source and its server do.
+//   - Run works in a bubble of testing/synctest if the source and its server do; Kill
+//     needs sockets.
+//   - Of Kill everything random follows from Kills.Seed but for what the machine adds: the
+//     same seed dooms the same steps, and not the same changes.
 //
 // # What it does not do
 //

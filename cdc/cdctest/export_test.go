@@ -20,3 +20,13 @@ func RunCheck(t testing.TB, name string, rig Rig) {
 	}
 	t.Fatalf("no check %q", name)
 }
+
+// NotApplicable is why a check is skipped; "": it isn't.
+func NotApplicable(name string, rig Rig) string {
+	for _, c := range checks {
+		if c.name == name {
+			return rig.missing(c.needs)
+		}
+	}
+	return "no such check"
+}

@@ -44,7 +44,7 @@ func mutations() []mutation {
 	var all []mutation
 	for _, of := range [][]mutation{
 		guardMutations, tableMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
-		flightMutations, feedMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
+		flightMutations, feedMutations, sourceMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
 	} {
 		all = append(all, of...)
 	}

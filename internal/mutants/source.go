@@ -1,0 +1,52 @@
+package main
+
+// sourceMutations are the rules of sources, and of the suite that checks them.
+var sourceMutations = []mutation{
+	{
+		name: "source-acknowledges-by-itself", rule: "a source forgets only what was acknowledged",
+		file: "cdc/postgres/stream.go", old: "\ts.progress.hand(s.at, b.Committed)\n",
+		new: "\ts.progress.hand(s.at, b.Committed)\n\ts.reader.acked.Store(uint64(s.at))\n",
+		pkg: "cdc/postgres", run: "^TestSource$/^redeliver",
+	},
+	{
+		name: "source-malformed-position-taken", rule: "a position that can't be read is a loss",
+		file: "cdc/postgres/source.go", old: `return found.confirmed, "the position is malformed", nil`, new: `return found.confirmed, "", nil`,
+		pkg: "cdc/postgres", run: "^TestSource$/^malformed",
+	},
+	{
+		name: "source-expired-position-unsaid", rule: "a replay id that the service doesn't know is a loss",
+		file: "cdc/salesforce/reader.go", old: `r.at, r.lost = nil, true`, new: `r.at, r.lost = nil, false`,
+		pkg: "cdc/salesforce", run: "^TestSource$/^position_lost$",
+	},
+	{
+		name: "source-poison-ends-the-feed", rule: "an event that can't be read is one of the whole entity, and the next comes",
+		file: "cdc/salesforce/reader.go", old: "\tit := item{event: &event,", new: "\tif err != nil {\n\t\treturn item{}, err\n\t}\n\tit := item{event: &event,",
+		pkg: "cdc/salesforce", run: "^TestSource$/^whole_entity$",
+	},
+	{
+		name: "source-buffers-everything", rule: "a source whose consumer is slow holds a bounded number of events",
+		file: "cdc/salesforce/queue.go", old: `return q.events+events <= q.max && q.bytes < maxBytes`, new: `return true`,
+		pkg: "cdc/salesforce", run: "^TestSource$/^slow_consumer$",
+	},
+	{
+		name: "source-acknowledged-before-the-effect", rule: "a source hears of a batch when the checkpoint is behind it",
+		file: sessionFile, old: "\tif err := s.insist(ctx, w, s.attempt); err != nil {\n",
+		new: "\ts.acks.push(w.batch.Position, time.Now(), true)\n\t_ = s.ack(ctx)\n\tif err := s.insist(ctx, w, s.attempt); err != nil {\n",
+		pkg: "cdc/salesforce", run: "^TestKill$",
+	},
+	{
+		name: "suite-checkpoint-unwatched", rule: "the ledger objects to a checkpoint that moves before the effect",
+		file: "cdc/cdctest/life.go", old: `if name := l.staleLocked(d.names, d.at); name != "" {`, new: `if name := l.staleLocked(d.names, d.at); false {`,
+		pkg: "cdc/cdctest", run: "^TestLedger$",
+	},
+	{
+		name: "suite-acknowledgement-unwatched", rule: "the ledger objects to an acknowledgement before the checkpoint",
+		file: "cdc/cdctest/life.go", old: `n := slices.Index(f.stored, position)`, new: `n := max(0, slices.Index(f.stored, position))`,
+		pkg: "cdc/cdctest", run: "^TestLedger$",
+	},
+	{
+		name: "suite-large-batch-passes", rule: "the suite objects to a batch of more events than the source was told",
+		file: "cdc/cdctest/reading.go", old: `if len(b.Events) > r.rig.MaxBatch {`, new: `if false {`,
+		pkg: "cdc/cdctest", run: "^TestFlaws$/^hands_over",
+	},
+}
