@@ -1,5 +1,5 @@
 // Package salesforce is a [cdc.Source] for Salesforce: it follows a topic of the Pub/Sub API, of change events or of platform
-// events. No live org has been reached: it is tested against a server of its own.
+// events. No live org has been reached: it is tested against package salesforcetest.
 //
 // What holds:
 //
