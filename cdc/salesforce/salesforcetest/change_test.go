@@ -85,8 +85,9 @@ func TestChange(t *testing.T) {
 		Entity: "Order", Type: "UPDATE", IDs: []string{"801A", "801B"},
 		Fields: map[string]any{
 			"Status": "Shipped", "TotalAmount": 3, "BillingAddress.City": "Paris", "BillingAddress.Latitude": 48.5, "LastModifiedDate": at,
+			"Name": nil, "ShippingAddress.Street": "-1+1", // named below: they aren't among Changed
 		},
-		Nulled: []string{"Name", "ShippingAddress"}, Diff: []string{"ShippingAddress.Street"},
+		Nulled: []string{"Name"}, Diff: []string{"ShippingAddress.Street"},
 		Transaction: "tx", Sequence: 7, Committed: at, User: "005X", Origin: "com/salesforce/api/soap/61.0;client=x",
 	}); err != nil {
 		t.Fatal(err)
@@ -94,7 +95,10 @@ func TestChange(t *testing.T) {
 	body, header := c.decode(read(c, orders, 1)[0])
 	delete(body, "ChangeEventHeader")
 	if diff := cmp.Diff(map[string]any{
-		"Name": nil, "Status": "Shipped", "TotalAmount": 3.0, "ShippingAddress": nil, "LastModifiedDate": at.UnixMilli(),
+		"Name": nil, "Status": "Shipped", "TotalAmount": 3.0, "LastModifiedDate": at.UnixMilli(),
+		"ShippingAddress": map[string]any{
+			"Street": "-1+1", "City": nil, "State": nil, "PostalCode": nil, "Country": nil, "Latitude": nil, "Longitude": nil, "GeocodeAccuracy": nil,
+		},
 		"BillingAddress": map[string]any{
 			"Street": nil, "City": "Paris", "State": nil, "PostalCode": nil, "Country": nil, "Latitude": 48.5, "Longitude": nil, "GeocodeAccuracy": nil,
 		},
@@ -109,7 +113,7 @@ func TestChange(t *testing.T) {
 		"entityName": "Order", "recordIds": []any{"801A", "801B"}, "changeType": "UPDATE", "changeOrigin": "com/salesforce/api/soap/61.0;client=x",
 		"transactionKey": "tx", "sequenceNumber": int32(7), "commitTimestamp": at.UnixMilli(), "commitUser": "005X",
 		// Status is 2, TotalAmount 3, LastModifiedDate 6; BillingAddress is 4, with City 1 and Latitude 5.
-		"changedFields": []any{"0x4C", "4-0x22"}, "nulledFields": []any{"0x22"}, "diffFields": []any{"5-0x01"},
+		"changedFields": []any{"0x4C", "4-0x22"}, "nulledFields": []any{"0x02"}, "diffFields": []any{"5-0x01"},
 	}, header); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}

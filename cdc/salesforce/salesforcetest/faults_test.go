@@ -80,15 +80,17 @@ func TestFullTopicDropsItsOldest(t *testing.T) {
 }
 
 func TestResetReplayIDs(t *testing.T) {
-	s := start(t, salesforcetest.Options{})
+	s := start(t, salesforcetest.Options{Keepalive: 5 * time.Millisecond})
 	c := connect(t, s)
 	ids := publish(t, s, 2)
 	st := c.follow(latest(orders, 10))
+	ahead := st.next().GetLatestReplayId() // of no event
 	if err := s.ResetReplayIDs(orders); err != nil {
 		t.Fatal(err)
 	}
 	st.wantEnd("service.unavailable")
 	c.subscribe(after(ids[1], 10)).wantEnd("subscription.fetch.replayid.corrupted")
+	c.subscribe(after(ahead, 10)).wantEnd("subscription.fetch.replayid.corrupted")
 	id := publish(t, s, 1)[0]
 	if got := c.subscribe(earliest(orders, 10)).take(1); !bytes.Equal(got[0].GetReplayId(), id) {
 		t.Errorf("the earliest is %x; want %x", got[0].GetReplayId(), id)

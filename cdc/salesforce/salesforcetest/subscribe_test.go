@@ -151,6 +151,13 @@ func TestKeepalive(t *testing.T) {
 	id := publish(t, s, 1)[0]
 	st := c.subscribe(earliest(orders, 10))
 	st.take(1)
+	began := time.Now()
+	for range 3 {
+		st.next()
+	}
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("three keepalives came within %s; want one each 20 ms", took)
+	}
 	resp := st.next()
 	if len(resp.GetEvents()) != 0 || resp.GetPendingNumRequested() != 9 {
 		t.Fatalf("keepalive %v; want no events, 9 pending", resp)
