@@ -73,7 +73,7 @@ bench: servers ## Benchmarks of all modules: BENCH=regexp BENCH_COUNT=10
 fuzz: ## Each fuzz test for FUZZ_TIME
 	@git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
-			(set -x; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) "./$$(dirname "$$file")"); \
+			(set -x; go test -run '^$$' -fuzz "^$$name\$$" -fuzzminimizetime 100x -fuzztime $(FUZZ_TIME) "./$$(dirname "$$file")"); \
 		done; \
 	done
 
