@@ -15,6 +15,8 @@ const (
 
 // feeds says what each feed carries and what a changed row outdates. An entry must depend only on tables of the feed that
 // covers its space: that is why an order keeps the titles and prices it was placed with.
+//
+// These are the tables of the embedded store and of PostgreSQL.
 func feeds() map[string]cdc.Routes {
 	return map[string]cdc.Routes{
 		ordersFeed:  merge(ordersRoutes(), usersRoutes()),

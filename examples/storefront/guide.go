@@ -45,6 +45,9 @@ func (f *fleet) guide() []step {
 			step{"… which is no different.", every("/catalog/internet/acc_001/jp")},
 		)
 	}
+	if f.cfg.salesforce {
+		steps = append(steps, step{"The two feeds of change events.", fmt.Sprintf("curl -si %s/health/sf-events", first)})
+	}
 	return append(steps,
 		step{"Orders: an account's, and one in full.", fmt.Sprintf("curl -si %s/orders/acc_001; curl -si %s/orders/acc_001/ord_01", first, first)},
 		step{"A change that outdates both.", fmt.Sprintf(`curl -si -X PUT %s/orders/acc_001/ord_01 -d '{"status": "returned"}'`, first)},

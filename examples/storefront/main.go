@@ -4,7 +4,8 @@
 //	go run ./examples/storefront
 //
 // needs nothing: Redis and the database are embedded. With REDIS_URL and DATABASE_URL (PostgreSQL) it uses real ones, keeps to
-// the schema storefront, and follows the database by logical replication.
+// the schema storefront, and follows the database by logical replication. With -salesforce orders and catalog live in a Salesforce org, a fake
+// one, and two feeds of change events keep the caches true to it.
 package main
 
 import (
@@ -34,6 +35,7 @@ type config struct {
 	pods        int
 	redisURL    string        // empty: embedded
 	databaseURL string        // empty: embedded
+	salesforce  bool          // orders and catalog come from an org in this process
 	redisLimit  time.Duration // how long a call to Redis may take before a pod goes on without; zero: the cache's default
 	log         *slog.Logger
 }
@@ -44,6 +46,7 @@ func main() {
 	flag.IntVar(&cfg.port, "port", 8081, "port of the first pod, the others take the next ones; 0: any free ports")
 	flag.IntVar(&cfg.pods, "pods", 3, "number of pods")
 	flag.DurationVar(&cfg.redisLimit, "redis-timeout", tier.DefaultRemoteTimeout, "how long a call to Redis may take before a pod goes on without it")
+	flag.BoolVar(&cfg.salesforce, "salesforce", false, "take orders and catalog from a Salesforce org, a fake in this process, by its change events")
 	verbose := flag.Bool("v", false, "log what goes well, too")
 	flag.Parse()
 

@@ -26,7 +26,8 @@ type memory struct {
 	listings  map[[2]string][]string // account and country → products
 	orders    map[string]map[string]*Order
 	feeds     map[string]*changelog
-	tables    map[string]*changelog // table → the feed that carries it
+	tables    map[string]*changelog           // table → the feed that carries it
+	changed   func(table string, row cdc.Row) // hears of each update, under mu
 }
 
 func newMemory(s *sample) *memory {
@@ -40,6 +41,7 @@ func newMemory(s *sample) *memory {
 		feeds:     make(map[string]*changelog),
 		tables:    make(map[string]*changelog),
 	}
+	m.changed = m.logLocked
 	for _, u := range s.users {
 		m.users[u.ExternalID] = u
 	}
@@ -89,9 +91,14 @@ func (m *memory) Source(feed string, tables []string) (cdc.Source, error) {
 	return log, nil
 }
 
+// Feeds implements store.
+func (*memory) Feeds() map[string]cdc.Routes { return feeds() }
+
 // updatedLocked hands an update to the feed of its table. The caller holds m.mu for writing: whoever reads after the event was
 // handed over waits for that, and sees the change.
-func (m *memory) updatedLocked(table string, row cdc.Row) {
+func (m *memory) updatedLocked(table string, row cdc.Row) { m.changed(table, row) }
+
+func (m *memory) logLocked(table string, row cdc.Row) {
 	if log := m.tables[table]; log != nil {
 		log.append(cdc.Event{Entity: table, Kind: cdc.Update, Rows: []cdc.Row{row}})
 	}

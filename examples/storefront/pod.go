@@ -101,6 +101,9 @@ func (p *pod) addOperations(mux *http.ServeMux) {
 	health := p.cache.HealthHandler()
 	mux.Handle("GET /health", health)
 	mux.Handle("GET /health/", health)
+	if _, ok := p.cfg.store.(*org); ok {
+		mux.Handle("GET /health/sf-events", eventsHealth(p.cache))
+	}
 	mux.Handle("GET /explain", p.cache.ExplainHandler()) // names identifiers: in production, not where users get
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(p.cache)
@@ -109,7 +112,7 @@ func (p *pod) addOperations(mux *http.ServeMux) {
 
 // follow starts a follower for each feed. All pods do; one is active, the others stand by to take over.
 func (p *pod) follow(ctx context.Context) error {
-	for name, routes := range feeds() {
+	for name, routes := range p.cfg.store.Feeds() {
 		feed, err := p.cache.Feed(name)
 		if err != nil {
 			return err

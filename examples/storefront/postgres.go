@@ -54,6 +54,9 @@ func (p *postgres) source(feed string, tables []string) (*cdcpostgres.Source, er
 	})
 }
 
+// Feeds implements store.
+func (*postgres) Feeds() map[string]cdc.Routes { return feeds() }
+
 // Describe implements store.
 func (p *postgres) Describe() string {
 	cfg := p.pool.Config().ConnConfig

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/tier"
@@ -16,6 +17,8 @@ type store interface {
 	catalogStore
 	usersStore
 
+	// Feeds says what each feed carries and what a change outdates.
+	Feeds() map[string]cdc.Routes
 	// Source returns the source of a feed that carries the changes of tables.
 	Source(feed string, tables []string) (cdc.Source, error)
 	// Describe says what kind of store this is, for people.
@@ -23,9 +26,18 @@ type store interface {
 	Close()
 }
 
-// openStore returns the database at url or, if that is empty, one in memory.
+// openStore returns an org, the database at url or, without either, a store in memory.
 func openStore(ctx context.Context, cfg config) (store, error) {
-	if cfg.databaseURL == "" {
+	switch {
+	case cfg.salesforce && cfg.databaseURL != "":
+		return nil, errors.New("-salesforce and DATABASE_URL: choose one")
+	case cfg.salesforce:
+		o, err := openOrg(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return o, nil
+	case cfg.databaseURL == "":
 		return newMemory(newSample()), nil
 	}
 	p, err := openPostgres(ctx, cfg.databaseURL, cfg.log)
