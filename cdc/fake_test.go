@@ -39,9 +39,11 @@ type world struct {
 	server     string // that holds the checkpoint
 	lostBelow  int    // opening below this is a gap
 	busy       bool
-	shared     bool   // the source is not exclusive
-	leader     string // of the feed's lease; "": nobody
-	broken     error  // Next fails with it
+	shared     bool          // the source is not exclusive
+	leader     string        // of the feed's lease; "": nobody
+	leads      time.Time     // until then
+	opening    time.Duration // how long Open takes
+	broken     error         // Next fails with it
 	opened     int
 	closed     int
 	lag        time.Duration
@@ -191,16 +193,16 @@ func (f feed) appliedLocked(to int) {
 	}
 }
 
-func (f feed) Lead(_ context.Context, holder string, _ time.Duration) (bool, error) {
+func (f feed) Lead(_ context.Context, holder string, ttl time.Duration) (bool, error) {
 	if err := f.step("lead"); err != nil {
 		return false, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.leader != "" && f.leader != holder {
+	if f.leader != "" && f.leader != holder && time.Now().Before(f.leads) {
 		return false, nil
 	}
-	f.leader = holder
+	f.leader, f.leads = holder, time.Now().Add(ttl)
 	return true, nil
 }
 
@@ -233,6 +235,10 @@ func (s source) Open(_ context.Context, from string) (cdc.Stream, error) {
 	if err := s.step("open %s", from); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	opening := s.opening
+	s.mu.Unlock()
+	time.Sleep(opening)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy {

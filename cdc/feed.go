@@ -7,7 +7,7 @@ import (
 )
 
 // Feed is what a follower needs of the cache. The follower calls Report from a
-// goroutine of its own and the rest from one other.
+// goroutine of its own and the rest one at a time.
 type Feed interface {
 	// Invalidate outdates names everywhere: tick, L2, journal and broadcast.
 	// Nil: acknowledged. If it refuses a name for good, the error (or one that it

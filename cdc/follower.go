@@ -104,7 +104,7 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 		return fmt.Errorf("cdc: read the checkpoint: %w", err)
 	}
 	f.resume(ctx, from, server)
-	stream, err := f.cfg.Source.Open(ctx, from)
+	stream, err := f.open(ctx, from)
 	if err != nil {
 		return fmt.Errorf("cdc: open the source: %w", err)
 	}

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
-// leaseBeats is for how many heartbeats the lease of a feed is taken: so long after the leader's death another follows.
-const leaseBeats = 5
+const (
+	// leaseBeats is for how many heartbeats the lease of a feed is taken: so long after the leader's death another follows.
+	leaseBeats = 5
+	// leaseOpening is for how long the lease is extended while the source is being opened. An Open that hangs for longer leaves it to another.
+	leaseOpening = 3 * time.Minute
+)
 
 // lead takes the feed's lease, unless the source itself sees to it that one follower has it. ErrBusy: another leads.
 //
@@ -27,6 +32,31 @@ func (f *Follower) lead(ctx context.Context) error {
 		return fmt.Errorf("cdc: take the lease: %w", ErrBusy)
 	}
 	return nil
+}
+
+// open opens the source, and extends the lease once a heartbeat meanwhile. Otherwise, where that takes longer than the lease lasts:
+//
+//  1. a takes the lease and opens; the lease ends; b takes it and opens
+//  2. a has opened, finds the lease with b, and leaves the source
+//  3. the lease ends while b opens; a takes it and opens; b has opened, and leaves the source, and so on: nobody follows for longer than a heartbeat
+//
+// Whether it still leads, the session will see. The feed is called from one goroutine at a time.
+func (f *Follower) open(ctx context.Context, from string) (Stream, error) {
+	if f.cfg.Source.Exclusive() {
+		return f.cfg.Source.Open(ctx, from)
+	}
+	beats, stop := context.WithTimeout(ctx, leaseOpening)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() {
+		for sleep(beats, f.cfg.Heartbeat) == nil {
+			if err := f.lead(beats); err != nil {
+				f.log.DebugContext(ctx, "cdc: can't extend the lease while the source is opened", "error", err)
+			}
+		}
+	})
+	return f.cfg.Source.Open(ctx, from)
 }
 
 // resign gives the lease back, so that another follower need not wait for its end.

@@ -47,6 +47,24 @@ func TestLease(t *testing.T) {
 	})
 }
 
+// A source that takes longer to open than the lease lasts is not taken from the follower that opens it: else two would take turns, and each
+// would lose the lease while it opens.
+func TestLeaseWhileTheSourceOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, batch("a"))
+		w.shared, w.opening = true, 7*time.Second
+		first, stopFirst := run(t, w.config())
+		defer stopFirst()
+		nap(time.Second)
+		second, stopSecond := run(t, w.config())
+		defer stopSecond()
+		nap(5 * time.Minute)
+		if w.opened != 1 || first.Stats().Position != "1" || !second.Stats().Standby {
+			t.Errorf("%d opened: first %+v, second %+v; want the first alone at the source", w.opened, first.Stats(), second.Stats())
+		}
+	})
+}
+
 // An exclusive source needs no lease.
 func TestNoLeaseOfAnExclusiveSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
