@@ -107,6 +107,7 @@ type Progress struct {
 
 func (p *Progress) Subscribed(atEnd bool)        { p.p.subscribed(time.Now(), atEnd) }
 func (p *Progress) Response(committed time.Time) { p.p.response(time.Now(), committed) }
+func (p *Progress) Received()                    { p.p.received(time.Now()) }
 func (p *Progress) Parked(since time.Time)       { p.p.parked(since) }
 func (p *Progress) End()                         { p.p.end() }
 func (p *Progress) Lag() (time.Duration, bool)   { return p.p.lag(time.Now(), p.Waits) }

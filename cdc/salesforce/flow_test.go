@@ -221,6 +221,68 @@ func TestReplayIDIsLostLater(t *testing.T) {
 	}
 }
 
+// gatedAuth logs in once the gate is open.
+type gatedAuth struct {
+	salesforce.Auth
+	gate atomic.Pointer[gate]
+}
+
+type gate struct{ asked, open chan struct{} }
+
+func (a *gatedAuth) Token(ctx context.Context) (salesforce.Token, error) {
+	if g := a.gate.Load(); g != nil {
+		close(g.asked)
+		<-g.open
+	}
+	return a.Auth.Token(ctx)
+}
+
+// From the moment that changes are known to be lost the stream doesn't claim to be up to date, also while it logs in anew.
+func TestLagAfterALoss(t *testing.T) {
+	forget := make(chan struct{})
+	s := newService(t, func(sub *subscription) error {
+		if err := sub.empty(10); err != nil {
+			return err
+		}
+		if sub.n == 0 {
+			<-forget
+			return refusal(codes.InvalidArgument, sub.SetTrailer, "subscription.fetch.replayid.corrupted")
+		}
+		return sub.silence()
+	})
+	var expired atomic.Bool
+	s.topic = func(ctx context.Context, _ *eventbus.TopicInfo) error {
+		if expired.Load() {
+			return unaryRefusal(ctx, "service.auth.error")
+		}
+		return nil
+	}
+	auth := &gatedAuth{Auth: s}
+	source := s.source(func(c *salesforce.Config) { c.Auth = auth })
+	stream := s.open(source, positionOf(1))
+	next(t, stream)
+	if lag, known := stream.Lag(); lag != 0 || !known {
+		t.Fatalf("lag %s, %v; want it caught up", lag, known)
+	}
+	expired.Store(true)
+	if source.Check(t.Context()) == nil {
+		t.Fatal("the token was not refused")
+	}
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	auth.gate.Store(g)
+	close(forget)
+	<-g.asked
+	lag, known := stream.Lag()
+	auth.gate.Store(nil)
+	close(g.open)
+	if known {
+		t.Errorf("lag %s while the loss isn't handed over; want it unknown", lag)
+	}
+	if b := next(t, stream); !b.Lost {
+		t.Errorf("batch %+v; want a loss", b)
+	}
+}
+
 // There was no room before a response was decoded, and is afterwards: nothing is outstanding, and more must be asked for.
 func TestRoomComesWhileAResponseIsDecoded(t *testing.T) {
 	const size, responses = 10, 10 // so many fill the queue

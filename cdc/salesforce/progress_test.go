@@ -63,6 +63,16 @@ func TestLag(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		want("and nothing came", 0)
 
+		p.Received()
+		time.Sleep(time.Minute)
+		want("a response is being decoded", time.Minute)
+		p.Response(ago(time.Second))
+		want("it was decoded, and all was taken", 0)
+		p.Response(ago(time.Hour))
+		p.Received()
+		want("another is being decoded in a backlog", time.Hour)
+		p.Response(ago(time.Second))
+
 		p.Subscribed(true)
 		want("the place was lost", unknown)
 		time.Sleep(time.Minute)

@@ -54,6 +54,7 @@ func (r *reader) run(ctx context.Context) error {
 		case failed != nil && failed.class == lost && r.at != nil:
 			r.cfg.Logger.WarnContext(ctx, "salesforce: changes may be lost", "topic", r.cfg.Topic, "because", err)
 			r.at, r.lost = nil, true
+			r.progress.end() // now, and not with the next subscription: a login may come before it
 		default:
 			return err
 		}
@@ -85,6 +86,9 @@ func (r *reader) subscribe(parent context.Context) error {
 		watchdog.Stop()
 		if err != nil {
 			return r.failed(ctx, err, sub.Trailer())
+		}
+		if len(resp.GetEvents()) > 0 {
+			r.progress.received(time.Now())
 		}
 		w.received(time.Now(), len(resp.GetEvents()), int(resp.GetPendingNumRequested()))
 		r.refill(&w, sub, len(resp.GetEvents())) // before the work that the response makes

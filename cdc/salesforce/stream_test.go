@@ -423,6 +423,37 @@ func TestLagBehindAPoisonousEvent(t *testing.T) {
 	}
 }
 
+// An event that has come waits from then on, also while its schema is being fetched, however long that takes.
+func TestLagWhileAnEventIsDecoded(t *testing.T) {
+	s := newService(t, func(sub *subscription) error {
+		if err := errors.Join(sub.empty(1), sub.Send(&eventbus.FetchResponse{PendingNumRequested: 99, Events: []*eventbus.ConsumerEvent{
+			event(2, "contact-2", change(t, nil, nil)),
+		}})); err != nil {
+			return err
+		}
+		return sub.silence()
+	})
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s.schema = func(_ context.Context, id string) (string, error) {
+		if id == "contact-2" {
+			close(asked)
+			<-answer
+		}
+		return contact, nil
+	}
+	stream := s.open(s.source(nil), positionOf(0))
+	next(t, stream) // the empty response
+	<-asked
+	lag, known := stream.Lag()
+	close(answer)
+	if !known || lag == 0 {
+		t.Errorf("lag %s, %v; want more than 0", lag, known)
+	}
+	if b := next(t, stream); b.Position != positionOf(2) {
+		t.Errorf("batch at %q; want the event", b.Position)
+	}
+}
+
 func TestEventWithoutAPlace(t *testing.T) {
 	s := newService(t, func(sub *subscription) error {
 		e := numbered(t, 1)
