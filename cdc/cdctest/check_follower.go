@@ -190,6 +190,7 @@ func followerKilled(p *probe) {
 	l := NewLedger(p.routing().names)
 	f := p.follow(l, p.rig.Source, nil)
 	p.await("the first acknowledgement", func() bool { return l.Acknowledged() != "" })
+	p.applied(l, p.change(1)) // it has taken effect
 	f.stop()
 	for _, step := range []string{stepOpen, stepRead, stepInvalidate, stepAdvance, stepAck} {
 		for _, when := range []string{before, after} {

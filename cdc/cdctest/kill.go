@@ -87,6 +87,7 @@ func (l *lane) run(count int) {
 	l.died = make(map[string]int)
 	f := l.follow(l.ledger, l.rig.Source, nil) // or changes would be covered by the flush
 	l.await("the first acknowledgement", func() bool { return l.ledger.Acknowledged() != "" })
+	l.applied(l.ledger, l.change(1)) // it has taken effect: what is stopped in the middle of it would flush again, and rightly so
 	f.stop()
 	l.listen()
 	for n := range count {
