@@ -175,9 +175,9 @@ func (p *probe) kill(l *Ledger, when, step string, ids []string) {
 	p.await("the follower dies "+when+" "+step, d.dead.Load)
 	f.stop()
 	p.faultless(l)
-	acked := l.counts()[stepAck]
+	acked := l.counts()[stepAcked]
 	f = p.follow(l, p.rig.Source, nil)
-	p.await("acknowledged", func() bool { return l.counts()[stepAck] > acked }) // what it opened at, or the loss
+	p.await("acknowledged", func() bool { return l.counts()[stepAcked] > acked }) // what it opened at, or the loss
 	p.applied(l, ids)
 	p.applied(l, p.change(1))
 	f.stop()

@@ -111,3 +111,36 @@ func (s *script) Next(context.Context) (cdc.Batch, error) {
 }
 
 func (s *script) Ack(context.Context, string) error { return nil }
+
+// An acknowledgement that the source didn't take is none.
+func TestLedgerFailedAcknowledgement(t *testing.T) {
+	ledger := cdctest.NewLedger(func(cdc.Event) []string { return nil })
+	source, feed := ledger.Follower(refusing{scripted{{Position: "1"}}})
+	stream, err := source.Open(t.Context(), "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(t, "next", stream, feed)
+	take(t, "advance:-1", stream, feed)
+	if err := stream.Ack(t.Context(), "1"); err == nil {
+		t.Error("got no error; want the source's")
+	}
+	if got := ledger.Acknowledged(); got != "" {
+		t.Errorf("got %q acknowledged; want nothing", got)
+	}
+	if problems := ledger.Problems(); len(problems) > 0 {
+		t.Errorf("got %q; want no problem", problems)
+	}
+}
+
+// refusing is a source that takes no acknowledgement.
+type refusing struct{ scripted }
+
+func (r refusing) Open(ctx context.Context, from string) (cdc.Stream, error) {
+	st, err := r.scripted.Open(ctx, from)
+	return refusingStream{st}, err
+}
+
+type refusingStream struct{ cdc.Stream }
+
+func (refusingStream) Ack(context.Context, string) error { return errors.New("refused") }

@@ -15,6 +15,7 @@ const (
 	stepCheckpoint = "checkpoint"
 	stepAdvance    = "advance" // from From to Position
 	stepAck        = "ack"     // before Position is acknowledged
+	stepAcked      = "acked"   // when the source has taken that
 	stepLead       = "lead"
 	stepResign     = "resign"
 	stepReport     = "report"
@@ -92,6 +93,8 @@ func (f *life) enter(e entry) (answer, error) {
 		return answer{OK: f.advanceLocked(e.From, e.Position)}, nil
 	case stepAck:
 		f.ackLocked(e.Position)
+	case stepAcked:
+		f.ackedLocked(e.Position)
 	case stepLead:
 		return answer{OK: l.leadLocked(e.Holder, e.TTL)}, nil
 	case stepResign:
@@ -143,7 +146,12 @@ func (f *life) ackLocked(position string) {
 	} else {
 		f.stored = f.stored[n:]
 	}
-	l.acked = position
+}
+
+// ackedLocked counts an acknowledgement. It isn't counted before the source has returned: a source may need the time, as one that makes its slot
+// then, and a follower that was stopped in between has not acknowledged.
+func (f *life) ackedLocked(position string) {
+	f.ledger.acked = position
 	if f.unread == position {
 		f.unread = ""
 	}

@@ -146,12 +146,16 @@ func (s *watchedStream) Next(ctx context.Context) (b cdc.Batch, err error) {
 	return b, err
 }
 
-// Ack implements cdc.Stream. The book hears of it first.
+// Ack implements cdc.Stream. The book hears of it before and after.
 func (s *watchedStream) Ack(ctx context.Context, position string) error {
 	return s.around(stepAck, func() error {
 		if _, err := s.book.enter(entry{Step: stepAck, Position: position}); err != nil {
 			return err
 		}
-		return s.Stream.Ack(ctx, position)
+		if err := s.Stream.Ack(ctx, position); err != nil {
+			return err
+		}
+		_, err := s.book.enter(entry{Step: stepAcked, Position: position})
+		return err
 	})
 }
