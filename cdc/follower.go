@@ -93,7 +93,8 @@ func (f *Follower) backoff() backoff {
 }
 
 // follow opens the source at the checkpoint and applies batches until something
-// fails. retry is reset by the first one that is applied.
+// fails. retry is reset by the first one that is applied, and by a stream that
+// lasts for MaxBackoff.
 func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	if err := f.lead(ctx); err != nil {
 		return err

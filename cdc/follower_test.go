@@ -406,3 +406,35 @@ func TestMust(t *testing.T) {
 	}
 	cdc.Row{"a": "1"}.Must("b")
 }
+
+// A source that opens and ends a while later, each time before it yielded anything, is left alone for longer and longer.
+func TestBackoffOfStreamsThatYieldNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hook = func(step string) error {
+			if strings.HasPrefix(step, "open") {
+				w.set(func() { w.broken = nil })
+				time.AfterFunc(1500*time.Millisecond, func() { w.set(func() { w.broken = errDown }) })
+			}
+			return nil
+		}
+		_, stop := run(t, w.config())
+		defer stop()
+		nap(5 * time.Minute)
+		if n := w.count("open"); n > 60 { // 1.5 s each, and 5 s to 10 s after it
+			t.Errorf("opened %d times in 5 minutes", n)
+		}
+		w.set(func() { w.hook = nil })
+		nap(2 * time.Second) // what the hook began has ended
+		w.set(func() { w.broken = nil })
+		nap(time.Minute) // it stays open for longer than the longest pause
+		before := w.count("open")
+		w.set(func() { w.broken = errDown })
+		nap(20 * time.Millisecond)
+		w.set(func() { w.broken = nil })
+		nap(2 * cdc.DefaultMinBackoff)
+		if n := w.count("open") - before; n != 1 {
+			t.Errorf("opened %d times more; want once, after the shortest pause", n)
+		}
+	})
+}

@@ -23,16 +23,20 @@ type session struct {
 
 func (s *session) run(ctx context.Context, retry *backoff) error {
 	s.compared, s.led = time.Now(), time.Now()
+	began := time.Now()
 	for {
-		if err := s.turn(ctx); err != nil {
+		err := s.turn(ctx, retry)
+		if err != nil {
 			return err
 		}
-		retry.reset()
+		if time.Since(began) >= s.f.cfg.MaxBackoff { // a stream that ends sooner, and never yields a batch, is one failure more
+			retry.reset()
+		}
 	}
 }
 
-// turn waits for a batch, or until there is something else to do.
-func (s *session) turn(ctx context.Context) error {
+// turn waits for a batch, or until there is something else to do. retry is reset by a batch.
+func (s *session) turn(ctx context.Context, retry *backoff) error {
 	b, ok, err := s.next(ctx)
 	if err != nil {
 		return fmt.Errorf("cdc: read the source: %w", err)
@@ -41,6 +45,7 @@ func (s *session) turn(ctx context.Context) error {
 		if err := s.take(ctx, b); err != nil {
 			return err
 		}
+		retry.reset()
 	}
 	if err := s.repeat(ctx); err != nil {
 		return err
