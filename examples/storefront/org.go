@@ -160,7 +160,8 @@ func (o *org) PriceList(ctx context.Context, account, country string) (*PriceLis
 	return list, nil
 }
 
-// eventsHealth answers for the feeds of the org alone, as cache knows them: 200 also while one is not fresh, since the pod still answers.
+// eventsHealth answers for the two feeds alone, whatever they come from, as cache knows them: 200 also while one is not fresh, since the pod
+// still answers.
 func eventsHealth(cache *tier.Cache) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := cache.Health(r.Context())

@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tandem-cache/tandem/cdc/salesforce/salesforcetest"
 	"github.com/tandem-cache/tandem/tier"
 )
 
@@ -20,6 +22,100 @@ func TestSalesforce(t *testing.T) {
 		s.await("/orders/acc_007", `"id":"ord_03","status":"returned"`)
 		s.await("/orders/acc_007/ord_03", `"id":"ord_03","status":"returned"`)
 	})
+}
+
+// A changed order outdates its list and itself, and neither the account's other orders nor everything.
+func TestSalesforceOutdatesLittle(t *testing.T) {
+	s := startShop(t, config{pods: 1, salesforce: true})
+	p := s.pods[0]
+	const other = "/orders/acc_007/ord_04"
+	for _, path := range []string{"/orders/acc_007", other} {
+		s.get(p, path)
+	}
+	s.do(p, http.MethodPut, "/orders/acc_007/ord_03", `{"status": "returned"}`, http.StatusNoContent)
+	s.await("/orders/acc_007", `"id":"ord_03","status":"returned"`)
+	if _, cache := s.get(p, other); cache != "hit" {
+		t.Errorf("%s was loaded again: another order was changed", other)
+	}
+}
+
+// A new order outdates the list that doesn't know it, by the account; one that goes is known by its id.
+func TestSalesforceOrderComesAndGoes(t *testing.T) {
+	s := startShop(t, config{pods: 1, salesforce: true})
+	o := s.store.(*org)
+	const list, other = "/orders/acc_007", "/orders/acc_008"
+	s.get(s.pods[0], list)
+	s.get(s.pods[0], other)
+	change := func(orders func(map[string]*Order), c salesforcetest.Change) {
+		t.Helper()
+		o.memory.mu.Lock()
+		orders(o.orders["acc_007"])
+		o.memory.mu.Unlock()
+		c.Entity, c.IDs = orderEntity, []string{o.orderRecord("acc_007", "ord_99")}
+		if _, err := o.server.Change(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(orders map[string]*Order) {
+		orders["ord_99"] = &Order{Account: "acc_007", ID: "ord_99", Status: "placed"}
+	},
+		salesforcetest.Change{Type: "CREATE", Fields: map[string]any{"Account__c": "acc_007", "Status": "placed"}})
+	s.await(list, `"ord_99"`)
+	change(func(orders map[string]*Order) { delete(orders, "ord_99") }, salesforcetest.Change{Type: "DELETE"})
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		body, _ := s.get(s.pods[0], list)
+		if !strings.Contains(body, `"ord_99"`) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s still has the order: %s", list, body)
+		}
+	}
+	if _, cache := s.get(s.pods[0], other); cache != "hit" {
+		t.Errorf("%s was loaded again: it is another account's", other)
+	}
+}
+
+// While the org is down, what is cached is served; when it is up again, what changed meanwhile arrives, without a flush.
+func TestSalesforceIsDown(t *testing.T) {
+	s := startShop(t, config{pods: 1, salesforce: true})
+	server := s.store.(*org).server
+	p := s.pods[0]
+	const path = "/catalog/internet/acc_001/jp"
+	s.await(path, `"priceCents":500`)
+	server.Stop()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		status, feeds := s.events(p)
+		if status == "degraded" && !feeds[catalogFeed].Connected && strings.Contains(feeds[catalogFeed].Problem, "salesforce: ") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the org is down: %s %+v", status, feeds)
+		}
+	}
+	s.do(p, http.MethodPut, "/products/prd_0001", `{"priceCents": 4242}`, http.StatusNoContent)
+	s.get(p, path)
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	s.await(path, `"priceCents":4242`)
+	if n := p.followers[catalogFeed].Stats().Flushes; n != 1 {
+		t.Errorf("flushed %d times; want once, at the start", n)
+	}
+}
+
+// The feeds' health is there whatever they come from.
+func TestFeedsHealthOfTheEmbeddedStore(t *testing.T) {
+	s := startShop(t, config{pods: 1})
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		status, feeds := s.events(s.pods[0])
+		if status == "ok" && len(feeds) == 2 && feeds[ordersFeed].Connected && feeds[catalogFeed].Connected {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s %+v", status, feeds)
+		}
+	}
 }
 
 // events is what GET /health/sf-events answers.

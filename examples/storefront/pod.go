@@ -101,9 +101,7 @@ func (p *pod) addOperations(mux *http.ServeMux) {
 	health := p.cache.HealthHandler()
 	mux.Handle("GET /health", health)
 	mux.Handle("GET /health/", health)
-	if _, ok := p.cfg.store.(*org); ok {
-		mux.Handle("GET /health/sf-events", eventsHealth(p.cache))
-	}
+	mux.Handle("GET /health/sf-events", eventsHealth(p.cache))
 	mux.Handle("GET /explain", p.cache.ExplainHandler()) // names identifiers: in production, not where users get
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(p.cache)
