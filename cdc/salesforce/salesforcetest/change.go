@@ -227,7 +227,6 @@ func (s *Server) publishLocked(topics []*topic, event *eventbus.ProducerEvent) [
 	place := s.bus.next(now)
 	for _, t := range topics {
 		id := replayID(t.era, place)
-		t.expire(now.Add(-s.opts.Retention))
 		t.append(stored{place, now, &eventbus.ConsumerEvent{Event: event, ReplayId: id}}, s.opts.MaxEvents)
 	}
 	return replayID(topics[0].era, place)

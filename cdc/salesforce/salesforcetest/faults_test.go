@@ -3,6 +3,10 @@ package salesforcetest_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,6 +187,40 @@ func TestCut(t *testing.T) {
 	st.wantEnd("")
 	eventually(t, "end of the stream", func() bool { return len(s.Subscriptions(orders)) == 0 })
 	c.follow(latest(orders, 1)) // over another connection
+}
+
+// A connection that is cut is reset: it doesn't end as if all had been said.
+func TestCutResets(t *testing.T) {
+	s := start(t, salesforcetest.Options{})
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	eventually(t, "end of the connection", func() bool {
+		s.Cut() // it may not have been accepted yet
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		_, err = conn.Read(make([]byte, 1))
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	})
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ended with %v; want a reset", err)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	s := start(t, salesforcetest.Options{})
+	c := connect(t, s)
+	long := c.follow(latest(changes, 1))
+	for range 1010 {
+		st := c.subscribe(latest(orders, 1))
+		_ = st.CloseSend()
+		st.wantEnd("EOF")
+	}
+	if got := len(s.History(orders)) + len(s.History(changes)); got != 1000 || len(s.Subscriptions(changes)) != 1 {
+		t.Errorf("%d subscriptions are remembered, %d of them open on %s; want 1000, 1", got, len(s.Subscriptions(changes)), changes)
+	}
+	_ = long.CloseSend()
 }
 
 func TestStopAndRestart(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandem-cache/tandem/cdc/salesforce/internal/eventbus"
 	"github.com/tandem-cache/tandem/cdc/salesforce/salesforcetest"
 )
 
@@ -124,6 +125,26 @@ func TestJWTBearer(t *testing.T) {
 	t.Run("no certificate", func(t *testing.T) {
 		wantRefused(t, start(t, salesforcetest.Options{}), bearer(sign(t, key, rs256, claims(nil))), "invalid_grant")
 	})
+}
+
+// The oldest token of too many ends.
+func TestTokensAreBounded(t *testing.T) {
+	s := start(t, salesforcetest.Options{})
+	c := connect(t, s)
+	get := func() error {
+		_, err := c.rpc.GetTopic(c.ctx, &eventbus.TopicRequest{TopicName: orders})
+		return err
+	}
+	for range 999 {
+		login(t, s)
+	}
+	if err := get(); err != nil {
+		t.Errorf("the first of 1000 tokens: %v", err)
+	}
+	login(t, s)
+	if err := get(); err == nil {
+		t.Error("the first of 1001 tokens is good")
+	}
 }
 
 func TestUserinfo(t *testing.T) {
