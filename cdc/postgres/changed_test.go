@@ -49,6 +49,21 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// Two numbers that differ are told apart, also where the role or the database has the server round what it prints.
+func TestChangedInTheLastDigits(t *testing.T) {
+	db := start(t)
+	db.exec(
+		`CREATE TABLE whole (id int PRIMARY KEY, n float8)`, `ALTER TABLE whole REPLICA IDENTITY FULL`,
+		`ALTER ROLE CURRENT_USER SET extra_float_digits = -5`, `INSERT INTO whole VALUES (1, 1)`,
+	)
+	st, _ := begin(t, db.source("public.whole"))
+	db.exec(`UPDATE whole SET n = 1.0000000000001`)
+	got, _ := events(t, st, 1)
+	if diff := cmp.Diff([]string{"n"}, got[0].Changed); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // The events of a transaction say so.
 func TestTransaction(t *testing.T) {
 	db := start(t)

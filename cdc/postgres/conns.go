@@ -43,6 +43,10 @@ func connect(ctx context.Context, cfg Config) (*conns, error) {
 		return nil, errors.Join(fmt.Errorf("postgres: IDENTIFY_SYSTEM: %w", advise(err)), c.close(ctx))
 	}
 	c.system = id.SystemID
+	// The role or the database may have floats rounded, and then an update of what was rounded off would look like none.
+	if _, err := c.repl.Exec(ctx, "SET extra_float_digits = 3").ReadAll(); err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: set extra_float_digits: %w", advise(err)), c.close(ctx))
+	}
 	return c, nil
 }
 
