@@ -255,10 +255,20 @@ func TestParseSchema(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(&wide, `{"name": "n%d", "type": "null"},`, i)
 	}
+	refers := func(size, references int) string { // to a type with so long a text
+		fields := `{"name": "b", "type": {"type": "record", "name": "B", "doc": "` + strings.Repeat("x", size) + `", "fields": []}}`
+		for i := range references {
+			fields += fmt.Sprintf(`, {"name": "b%d", "type": "B"}`, i)
+		}
+		return record("AChangeEvent", fields)
+	}
 	tests := []struct {
 		name, schema, entity string
 		wrong                bool
 	}{
+		{"a large schema", refers(500_000, 50), "A", false},
+		{"a large schema that would be read for seconds", refers(1_000_000, 300), "A", true},
+		{"a name with its namespace", record("com.sforce.eventbus.OrderChangeEvent", ""), "Order", false},
 		{"standard", record("OrderChangeEvent", ""), "Order", false},
 		{"custom", record("Thing__ChangeEvent", ""), "Thing__c", false},
 		{"platform", record("Thing__e", ""), "Thing__e", false},

@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,6 +16,9 @@ const headerField = "ChangeEventHeader"
 const (
 	maxFields = 10_000
 	maxNested = 8
+	// maxResolved bounds the bytes of schema that are read again for named types: each reference to one reads the schema's text, roughly. A real
+	// one has some hundred kilobytes at most, and a dozen references.
+	maxResolved = 64 << 20
 )
 
 // maxSchemas bounds the schemas that a source remembers.
@@ -61,8 +65,8 @@ func parseSchema(json string) (s *schema) {
 		return s
 	}
 	s.entity = entityOfRecord(root.Name)
-	left := maxFields
-	if s.err = bounded(root, &left, maxNested); s.err != nil {
+	limits := bounds{fields: maxFields, references: maxResolved / max(1, len(json))}
+	if s.err = limits.check(root, maxNested); s.err != nil {
 		return s
 	}
 	for i := range root.Fields {
@@ -81,27 +85,35 @@ func parseSchema(json string) (s *schema) {
 	return s
 }
 
-// bounded refuses schemas that let a small payload decode into much: fields of type null take no byte, and neither does the
-// end of a record that holds itself. It takes what it counts from left.
-func bounded(n *avro.SchemaNode, left *int, depth int) error {
+// bounds is what is left to a schema.
+type bounds struct{ fields, references int }
+
+// check refuses schemas that let a small payload decode into much: fields of type null take no byte, and neither does the
+// end of a record that holds itself. It takes what it counts from what is left.
+func (b *bounds) check(n *avro.SchemaNode, depth int) error {
 	if depth == 0 {
 		return fmt.Errorf("salesforce: a schema nests its types deeper than %d", maxNested)
+	}
+	if named(n) {
+		if b.references--; b.references < 0 {
+			return errors.New("salesforce: a schema is too large for the named types that it refers to")
+		}
 	}
 	n, err := resolve(n)
 	if err != nil {
 		return err
 	}
-	*left -= 1 + len(n.Fields) + len(n.Branches)
-	if *left < 0 {
+	b.fields -= 1 + len(n.Fields) + len(n.Branches)
+	if b.fields < 0 {
 		return fmt.Errorf("salesforce: a schema has more than %d fields", maxFields)
 	}
 	for i := range n.Fields {
-		if err := bounded(&n.Fields[i].Type, left, depth-1); err != nil {
+		if err := b.check(&n.Fields[i].Type, depth-1); err != nil {
 			return err
 		}
 	}
 	for i := range n.Branches {
-		if err := bounded(&n.Branches[i], left, depth-1); err != nil {
+		if err := b.check(&n.Branches[i], depth-1); err != nil {
 			return err
 		}
 	}
@@ -119,9 +131,12 @@ var scalars = map[string]bool{
 
 var plain = map[string]bool{"null": true, "union": true, "record": true, "fixed": true, "array": true, "map": true}
 
+// named says that n only names a definition.
+func named(n *avro.SchemaNode) bool { return !scalars[n.Type] && !plain[n.Type] }
+
 // resolve returns the definition where n only names one.
 func resolve(n *avro.SchemaNode) (*avro.SchemaNode, error) {
-	if scalars[n.Type] || plain[n.Type] {
+	if !named(n) {
 		return n, nil
 	}
 	s, err := n.Schema()
@@ -151,6 +166,7 @@ func recordOf(n *avro.SchemaNode) *avro.SchemaNode {
 // entityOfRecord turns the name of a record into that of what it is about: "OrderChangeEvent" is of Order, "Thing__ChangeEvent" of
 // Thing__c; a platform event is about itself.
 func entityOfRecord(name string) string {
+	name = name[strings.LastIndexByte(name, '.')+1:] // a schema may write the namespace here
 	if custom, ok := strings.CutSuffix(name, "__ChangeEvent"); ok && custom != "" {
 		return custom + "__c"
 	}
