@@ -103,12 +103,16 @@ func noEntity(err error) error {
 func (f *Follower) skip(ctx context.Context, e *Event) {
 	f.mu.Lock()
 	f.stats.Unrouted++
-	first := f.unrouted.add(e.Entity)
+	_, first := f.unrouted.add(e.Entity)
 	f.mu.Unlock()
 	if first {
 		f.log.InfoContext(ctx, "cdc: no route, its events are ignored", "entity", e.Entity)
 	}
 }
+
+// poisonLogs is how long after a line in the log about a poisonous event another one about its entity follows, at the earliest: a rule that asks
+// for a column that never comes finds such an event in each batch.
+const poisonLogs = 10 * time.Second
 
 // poisonedOnce counts an event that can't be routed, and logs the first of its entity; seen has the entities that were.
 func (f *Follower) poisonedOnce(ctx context.Context, e *Event, err error, seen map[string]bool) {
@@ -119,7 +123,12 @@ func (f *Follower) poisonedOnce(ctx context.Context, e *Event, err error, seen m
 func (f *Follower) poisoned(ctx context.Context, e *Event, err error, first bool) {
 	f.mu.Lock()
 	f.stats.Poisonous++
-	f.poison.add(e.Entity)
+	as, _ := f.poison.add(e.Entity)
+	last, logged := f.poisonLogged[as]
+	first = first && (!logged || time.Since(last) >= poisonLogs)
+	if first {
+		f.poisonLogged[as] = time.Now()
+	}
 	f.mu.Unlock()
 	if first {
 		f.log.ErrorContext(ctx, "cdc: an event can't be routed, invalidates all of its entity",

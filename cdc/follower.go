@@ -35,6 +35,8 @@ type Follower struct {
 	server   string    // that holds the checkpoint
 	unrouted tally     // stats.Unrouted by entity
 	poison   tally     // stats.Poisonous by entity
+	// poisonLogged is when the last one was logged, by entity as poison has it.
+	poisonLogged map[string]time.Time
 }
 
 // held is when a batch was taken, and when its oldest change was committed.
@@ -48,7 +50,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		return nil, err
 	}
 	return &Follower{
-		cfg: cfg, router: router, log: cfg.Logger, holder: rand.Text(), unrouted: make(tally), poison: make(tally),
+		cfg: cfg, router: router, log: cfg.Logger, holder: rand.Text(), unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),
 	}, nil
 }
 

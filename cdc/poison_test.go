@@ -1,7 +1,9 @@
 package cdc_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +151,31 @@ func TestChunks(t *testing.T) {
 		}
 		if got := w.count("invalidate"); got != 3 {
 			t.Errorf("sent %d chunks; want 3", got)
+		}
+	})
+}
+
+// What is poisonous again and again does not fill the log: it is counted, and some of it is logged.
+func TestPoisonIsLoggedNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := w.config()
+		var log bytes.Buffer // written under a lock of its handler, and read when the follower has ended
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		f, stop := run(t, cfg)
+		const n = 250
+		for range n {
+			w.set(func() { w.batches = append(w.batches, cdc.Batch{Events: []cdc.Event{{Entity: "t", Err: errDown}}}) })
+			nap(100 * time.Millisecond)
+		}
+		if got := f.Stats().Poisonous; got != n {
+			t.Errorf("%d counted; want %d", got, n)
+		}
+		w.set(func() { w.batches = append(w.batches, cdc.Batch{Events: []cdc.Event{{Err: errDown}}}) })
+		nap(100 * time.Millisecond)
+		stop()
+		if got := strings.Count(log.String(), "can't be routed"); got != 4 { // in 25 s of one entity, and of another
+			t.Errorf("%d lines; want 4:\n%s", got, log.String())
 		}
 	})
 }

@@ -17,8 +17,8 @@ const (
 // tally counts events by entity.
 type tally map[string]uint64
 
-// add counts one. first: its entity was not there, and is remembered.
-func (t tally) add(entity string) (first bool) {
+// add counts one, as that of an entity or of the rest. first: its entity was not there, and is remembered.
+func (t tally) add(entity string) (as string, first bool) {
 	if len(entity) > maxEntityLen {
 		entity = strings.ToValidUTF8(entity[:maxEntityLen], "")
 	}
@@ -26,10 +26,10 @@ func (t tally) add(entity string) (first bool) {
 	_, known := t[entity]
 	if !known && len(t) >= maxEntities {
 		t[otherEntity]++
-		return false
+		return otherEntity, false
 	}
 	t[entity]++
-	return !known
+	return entity, !known
 }
 
 // clone is a copy to give away; nil: nothing was counted.
