@@ -130,6 +130,16 @@ var feedMutations = []mutation{
 		pkg: "cdc", run: "^TestLease$",
 	},
 	{
+		name: "lease-ends-while-opening", rule: "the leader extends its lease also while the source is being opened",
+		file: "cdc/lead.go", old: `for sleep(beats, f.cfg.Heartbeat) == nil {`, new: `for false {`,
+		pkg: "cdc", run: "^TestLeaseWhileTheSourceOpens$",
+	},
+	{
+		name: "backoff-reset-by-waiting", rule: "a stream that ends before it yielded anything is one failure more",
+		file: sessionFile, old: `if time.Since(began) >= s.f.cfg.MaxBackoff {`, new: `if time.Since(began) >= 0 {`,
+		pkg: "cdc", run: "^TestBackoffOfStreamsThatYieldNothing$",
+	},
+	{
 		name: "lease-taken", rule: "a lease is not taken from its holder",
 		file: "remote/lua/lead.lua", old: `if holder and holder ~= ARGV[1] then return 0 end`, new: ``,
 		pkg: "remote", run: "^TestLead$",

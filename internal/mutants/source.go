@@ -49,4 +49,19 @@ var sourceMutations = []mutation{
 		file: "cdc/cdctest/reading.go", old: `if len(b.Events) > r.rig.MaxBatch {`, new: `if false {`,
 		pkg: "cdc/cdctest", run: "^TestFlaws$/^hands_over",
 	},
+	{
+		name: "salesforce-in-hand-not-counted", rule: "an event that is being decoded waits, and the lag isn't 0",
+		file: "cdc/salesforce/progress.go", old: `	p.inHand = now`, new: ``,
+		pkg: "cdc/salesforce", run: "^TestLagWhileAnEventIsDecoded$",
+	},
+	{
+		name: "salesforce-loss-known-late", rule: "from the moment that changes are known to be lost the lag is unknown",
+		file: "cdc/salesforce/reader.go", old: `r.progress.end() // now`, new: `// now`,
+		pkg: "cdc/salesforce", run: "^TestLagAfterALoss$",
+	},
+	{
+		name: "postgres-floats-rounded", rule: "floats are compared to their last digit, whatever the role's settings",
+		file: "cdc/postgres/conns.go", old: `"SET extra_float_digits = 3"`, new: `"SELECT 1"`,
+		pkg: "cdc/postgres", run: "^TestChangedInTheLastDigits$",
+	},
 }
