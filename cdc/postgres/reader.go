@@ -36,11 +36,13 @@ type reader struct {
 	received pglogrepl.LSN // everything before it was pushed
 	heard    time.Time     // when the server last said something
 	status   time.Time     // when the next status is due
+	deadline time.Time     // of the connection: it is status, unless that has moved
 }
 
 // run returns when ctx ends or the stream breaks, and leaves no connection.
 func (r *reader) run(ctx context.Context) error {
 	defer r.end()
+	defer r.interruptedBy(ctx)()
 	r.heard = time.Now()
 	for {
 		if err := r.beat(time.Now()); err != nil {
@@ -90,11 +92,36 @@ func drain(ctx context.Context, conn *pgconn.PgConn) {
 	}
 }
 
+// interruptedBy lets the end of ctx end a read. restore takes that back, and leaves a connection without a deadline.
+func (r *reader) interruptedBy(ctx context.Context) (restore func()) {
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = r.conn.Conn().SetReadDeadline(time.Unix(1, 0)) // a connection that is closed ends reads by itself
+	})
+	return func() {
+		if !stop() {
+			<-interrupted
+		}
+		_ = r.conn.Conn().SetReadDeadline(time.Time{})
+	}
+}
+
 // receive waits for a message until the next status is due (nil, nil).
+//
+// The connection's deadline is moved when the status is, and not for each message: a context for each, which pgx would watch, costs more than
+// decoding it does. ctx is looked at after that: if it ends later, its deadline is the last one that is set.
 func (r *reader) receive(ctx context.Context) (pgproto3.BackendMessage, error) {
-	wait, cancel := context.WithDeadline(ctx, r.status)
-	defer cancel()
-	message, err := r.conn.ReceiveMessage(wait)
+	if r.deadline != r.status {
+		r.deadline = r.status
+		if err := r.conn.Conn().SetReadDeadline(r.deadline); err != nil {
+			return nil, fmt.Errorf("postgres: the stream broke: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	message, err := r.conn.ReceiveMessage(context.Background())
 	switch {
 	case err == nil:
 		return message, nil
