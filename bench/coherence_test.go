@@ -22,8 +22,15 @@ func runCoherence(t *testing.T, args ...string) (*coherenceReport, error) {
 }
 
 // TestCoherence fails on what is wrong and on what proves nothing.
+//
+// Beside other packages' tests a run may have too few reads for a proof; a longer one then has to have them.
 func TestCoherence(t *testing.T) {
-	if _, err := runCoherence(t, "-for", "4s"); err != nil {
+	r, err := runCoherence(t, "-for", "4s")
+	if err != nil && r.violations() == nil {
+		t.Logf("once more, for longer: %v", err)
+		_, err = runCoherence(t, "-for", "20s")
+	}
+	if err != nil {
 		t.Error(err)
 	}
 }
