@@ -195,3 +195,35 @@ func TestSalesforceOrDatabase(t *testing.T) {
 		t.Error("both: no error")
 	}
 }
+
+// An event that nobody can read outdates its whole entity, is counted in every pod's health, and the feed goes on.
+func TestSalesforcePoison(t *testing.T) {
+	s := startShop(t, config{pods: 2, salesforce: true})
+	server := s.store.(*org).server
+	const path, other = "/catalog/internet/acc_001/jp", "/catalog/internet/acc_002/jp"
+	s.await(path, `"priceCents":500`)
+	s.await(other, `"products"`)
+	before := s.misses("catalog", "catalog")
+	if _, err := server.Raw("/data/Catalog__chn", server.SchemaID("/data/"+productEntity+"ChangeEvent"), []byte("\xff no Avro")); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.pods {
+		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			status, feeds := s.events(p)
+			if counts := feeds[catalogFeed].Follower; status == "ok" && counts["poisonous"] == 1 && counts["poisonous:"+productEntity] == 1 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: %s, %+v; want one poisonous event of %s", p.name, status, feeds[catalogFeed], productEntity)
+			}
+		}
+	}
+	for _, p := range []string{path, other} {
+		s.get(s.pods[0], p)
+	}
+	if n := s.misses("catalog", "catalog") - before; n != 2 {
+		t.Errorf("%d lists were loaded again; want both: each has products", n)
+	}
+	s.do(s.pods[1], http.MethodPut, "/products/prd_0001", `{"priceCents": 888}`, http.StatusNoContent)
+	s.await(path, `"priceCents":888`)
+}
