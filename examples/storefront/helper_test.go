@@ -115,11 +115,11 @@ func (s *shop) await(path, want string) {
 	}
 }
 
-// misses are the loads of a bucket, of all pods together.
-func (s *shop) misses(domain, bucket string) (n int) {
+// misses are the loads of a bucket of the catalog, of all pods together.
+func (s *shop) misses(bucket string) (n int) {
 	s.t.Helper()
 	for _, p := range s.pods {
-		body, _ := s.get(p, "/health/"+domain+"/cache")
+		body, _ := s.get(p, "/health/catalog/cache")
 		var health struct {
 			Metrics map[string]json.RawMessage `json:"metrics"`
 		}
