@@ -115,8 +115,9 @@ func (s *shop) await(path, want string) {
 	}
 }
 
-// misses are the loads of a bucket of the catalog, of all pods together.
-func (s *shop) misses(bucket string) (n int) {
+// misses are the loads of price lists, of all pods together.
+func (s *shop) misses() (n int) {
+	const bucket = "catalog"
 	s.t.Helper()
 	for _, p := range s.pods {
 		body, _ := s.get(p, "/health/catalog/cache")
