@@ -91,8 +91,8 @@ func (f *Feed) Resign(ctx context.Context, holder string) error {
 }
 
 // Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), the
-// position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health to show, at most MaxCounts. Send one each
-// second: a pod that hears none for FeedLimit falls back.
+// position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health
+// to show, at most MaxCounts. Send one each second: a pod that hears none for FeedLimit falls back.
 func (f *Feed) Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
 	if len(counts) > MaxCounts {
 		return fmt.Errorf("tier: report of the feed %q: %d counts: at most %d", f.name, len(counts), MaxCounts)

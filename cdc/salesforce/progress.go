@@ -42,9 +42,8 @@ func (p *progress) received(now time.Time) {
 	p.inHand = now
 }
 
-// response notes what the service sent. committed is when its last event was; zero: there was none, or
-// none has said so yet. An event that comes
-// late is one of a backlog, and more may be on their way.
+// response notes what the service sent. committed is when its last event was; zero: there was none, or none has said so yet. An event that
+// comes late is one of a backlog, and more may be on their way.
 func (p *progress) response(now, committed time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

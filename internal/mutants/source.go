@@ -64,4 +64,9 @@ var sourceMutations = []mutation{
 		file: "cdc/postgres/conns.go", old: `"SET extra_float_digits = 3"`, new: `"SELECT 1"`,
 		pkg: "cdc/postgres", run: "^TestChangedInTheLastDigits$",
 	},
+	{
+		name: "postgres-close-waits-for-status", rule: "the end of a stream ends a read that waits for the server",
+		file: "cdc/postgres/reader.go", old: "\t\t_ = r.conn.Conn().SetReadDeadline(time.Unix(1, 0)) // a connection that is closed ends reads by itself\n", new: "",
+		pkg: "cdc/postgres", run: "^TestCloseWhileIdle$",
+	},
 }
