@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -42,7 +44,35 @@ type FeedStatus struct {
 	CommittedMS int64             // when the last applied change was committed, Unix ms; 0: none yet
 	LagMS       int64             // since the oldest change not yet applied was committed, in ms
 	Counts      map[string]uint64 // what the follower did so far, in its words
-	Problem     string            // what keeps it from being connected; "": nothing
+	Problem     string            `msgpack:"-"` // what keeps it from being connected; "": nothing. See problemCount
+}
+
+// problemCount begins the name of a count that carries Problem, on the wire. Pods that know nothing of a problem take it as one count more. They
+// would not understand a status with another number of fields, and a message that is not understood costs a pod its L1.
+const problemCount = "problem: "
+
+// withProblem returns a status whose counts carry the problem; s is left as it is.
+func (s *FeedStatus) withProblem() *FeedStatus {
+	if s == nil || s.Problem == "" {
+		return s
+	}
+	wired := *s
+	wired.Counts = maps.Clone(s.Counts)
+	if wired.Counts == nil {
+		wired.Counts = make(map[string]uint64)
+	}
+	wired.Counts[problemCount+s.Problem] = 1
+	return &wired
+}
+
+// takeProblem moves the problem from the counts, where withProblem has put it.
+func (s *FeedStatus) takeProblem() {
+	for name := range s.Counts {
+		if problem, ok := strings.CutPrefix(name, problemCount); ok {
+			s.Problem = problem
+			delete(s.Counts, name)
+		}
+	}
 }
 
 // Committed is CommittedMS as a time; zero for none.
@@ -89,6 +119,7 @@ func parseFrame(b []byte) (frame, error) {
 }
 
 func encode(m Message) ([]byte, error) {
+	m.Status = m.Status.withProblem()
 	b, err := msgpack.Marshal(&m)
 	if err != nil {
 		return nil, fmt.Errorf("bus: encode: %w", err)
@@ -102,6 +133,9 @@ func decode(payload []byte) (m Message, err error) {
 	}
 	if err := msgpack.Unmarshal(payload, &m); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if m.Status != nil {
+		m.Status.takeProblem()
 	}
 	return m, nil
 }

@@ -20,7 +20,7 @@ func goldenMessages() []Message {
 		{Kind: Invalidate, Tick: 1763461800000001, Origin: "orders-feed", Names: []string{"k:orders:account:acc_001", "t:product:42"}},
 		{Kind: Filled, Names: []string{"orders:account:acc_001"}},
 		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Connected: true, Position: "16/B374D848", CommittedMS: 1763461800000, LagMS: 12, Counts: map[string]uint64{"rewinds": 2}}},
-		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Problem: "no route to host"}},
+		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Problem: "no route to host", Counts: map[string]uint64{}}},
 	}
 }
 
