@@ -4,10 +4,10 @@
 // stored without asking whether it is still valid, and judged each time it is read.
 //
 //	g := local.NewGuard(local.DefaultTableSize)
-//	born := g.Number()                            // before the source is read
-//	e := local.NewEntry(id, value, born, names)   // after
+//	born := g.Number()                                 // before the source is read
+//	e := local.NewEntry(space, id, value, born, names) // after it was read
 //	g.Apply([]string{"k:orders:account:acc_001"}, tick)
-//	g.Check(e)                                    // Dead
+//	g.Check(e) // Dead
 //
 // # Promises
 //

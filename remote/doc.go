@@ -1,10 +1,10 @@
 // Package remote is the second tier of the cache: entries, leases, ticks and the table of recent names in Redis.
 //
-//	store, err := remote.New(client, "storefront")
-//	raw, err := store.Get(ctx, "orders:account:acc_001")                  // a hit is one plain GET
+//	store := remote.New(client, "storefront")
+//	raw, err := store.Get(ctx, "orders:account:acc_001") // a hit is one plain GET
 //	hold := remote.Hold{Key: key, Token: remote.NewToken()}
-//	leases := store.Acquire(ctx, life, []remote.Ask{{Hold: hold}})              // misses are one round trip
-//	filled := store.Fill(ctx, []remote.Fill{{Hold: hold, Value: envelope}})     // only over its own marker
+//	leases := store.Acquire(ctx, life, []remote.Ask{{Hold: hold}})          // misses are one round trip
+//	filled := store.Fill(ctx, []remote.Fill{{Hold: hold, Value: envelope}}) // only over its own marker
 //
 // # Promises
 //

@@ -3,19 +3,16 @@
 //	cache, err := tier.Open(ctx, tier.Config{Name: "storefront", Redis: rdb})
 //	defer cache.Close(ctx)
 //
-//	orders, err := tier.NewSpace(cache, tier.SpaceConfig[*OrderList]{
+//	orders, err := tier.NewSpace(cache, tier.SpaceConfig[[]Order]{
 //		Name:     "orders:account",
 //		Strategy: tier.CDC("orders-feed"),
-//		Load: func(ctx context.Context, account string) (*OrderList, error) {
-//			list, err := db.OrdersOf(ctx, account)
-//			for _, o := range list.Orders {
-//				tier.DependsOn(ctx, "order", o.ID)
-//			}
-//			return list, err
+//		Load: func(ctx context.Context, account string) ([]Order, error) {
+//			tier.DependsOn(ctx, "account-orders", account) // before the read: an empty list depends on it, too
+//			return db.OrdersOf(ctx, account)
 //		},
 //	})
 //	list, err := orders.Get(ctx, "acc_001")
-//	err = cache.InvalidateTag(ctx, "order", "ord_42") // by hand, or by a feed: see package cdc
+//	err = cache.InvalidateTag(ctx, "account-orders", "acc_001") // by hand, or by a feed: see package cdc
 //
 // A [Space] is a typed family of entries with one [Strategy]. Its key in Redis is <cache>:<domain>:<type>:<identifier>. What an
 // entry stands on has a name, see [Key], [Tag], [Entity] and [SpaceName]; invalidating any of its names outdates it. [Space.GetMany] reads

@@ -18,17 +18,13 @@ func Example() {
 	}
 	defer cache.Close(ctx)
 
-	status := map[string]string{"ord_1": "new", "ord_2": "paid"} // the database
+	database := map[string][]string{"acc_001": {"ord_1"}} // orders by account
 	orders, err := tier.NewSpace(cache, tier.SpaceConfig[[]string]{
 		Name:     "orders:account",
 		Strategy: tier.CDC("orders-feed"),
 		Load: func(ctx context.Context, account string) ([]string, error) {
-			var list []string
-			for _, id := range []string{"ord_1", "ord_2"} {
-				tier.DependsOn(ctx, "order", id)
-				list = append(list, id+" is "+status[id])
-			}
-			return list, nil
+			tier.DependsOn(ctx, "account-orders", account) // before the read: an empty list depends on it, too
+			return database[account], nil
 		},
 	})
 	if err != nil {
@@ -36,16 +32,18 @@ func Example() {
 		return
 	}
 	fmt.Println(orders.Get(ctx, "acc_001"))
-	status["ord_1"] = "paid"
-	fmt.Println(orders.Get(ctx, "acc_001")) // nobody told
-	err = cache.InvalidateTag(ctx, "order", "ord_1")
-	fmt.Println(err)
-	fmt.Println(orders.Get(ctx, "acc_001"))
+	fmt.Println(orders.Get(ctx, "acc_002")) // has none
+
+	database["acc_002"] = []string{"ord_2"}                            // its first
+	fmt.Println(orders.Get(ctx, "acc_002"))                            // nobody told
+	fmt.Println(cache.InvalidateTag(ctx, "account-orders", "acc_002")) // as the insert's event does
+	fmt.Println(orders.Get(ctx, "acc_002"))
 	// Output:
-	// [ord_1 is new ord_2 is paid] <nil>
-	// [ord_1 is new ord_2 is paid] <nil>
+	// [ord_1] <nil>
+	// [] <nil>
+	// [] <nil>
 	// <nil>
-	// [ord_1 is paid ord_2 is paid] <nil>
+	// [ord_2] <nil>
 }
 
 func ExampleID() {

@@ -58,8 +58,8 @@ type SpaceConfig[V any] struct {
 	// other's as misses.
 	Schema uint32
 
-	// Codec writes and reads values: remote.MsgPack, remote.JSON, remote.Raw, protobuf.Codec of the module remote/protobuf, or one
-	// of your own. Pods with another codec see each other's values as misses. nil: remote.MsgPack.
+	// Codec writes and reads values: remote.MsgPack{}, remote.JSON{}, remote.Raw{}, protobuf.Codec{} of the module remote/protobuf, or one
+	// of your own. Pods with another codec see each other's values as misses. nil: remote.MsgPack{}.
 	Codec remote.Codec
 
 	// CompressOver is the encoded size in bytes above which a value is compressed (s2) in L2, if that makes it smaller. Zero:
