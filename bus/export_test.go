@@ -7,9 +7,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// Unopened is a bus that publishes and hears nothing.
+func Unopened(client *redis.Client, name string) *Bus {
+	return &Bus{cfg: Config{Client: client, Name: name, MaxStaleness: time.Hour}}
+}
+
 // Replay is how many messages one call brings to who has n of the present lineage.
 func Replay(ctx context.Context, client *redis.Client, name string, n uint64) (int, error) {
-	b := &Bus{cfg: Config{Client: client, Name: name, MaxStaleness: time.Minute}}
+	b := Unopened(client, name)
 	head, _, err := b.after(ctx, place{})
 	if err != nil {
 		return 0, err

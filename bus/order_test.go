@@ -54,7 +54,7 @@ func TestAnotherServerBeginsALineage(t *testing.T) {
 	if err := client.HSet(t.Context(), "shop:{bus}:head", kept).Err(); err != nil { // a replica that had the head
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		err := b.Publish(t.Context(), bus.Message{Kind: bus.Invalidate, Tick: 2, Names: []string{"k"}})
 		if err == nil {
 			break
