@@ -112,11 +112,11 @@ func hold(t *testing.T, dir string) {
 	select {}
 }
 
-// awaitGone gives the process 30s. Ended but not reaped counts as gone: in a
+// awaitGone gives the process a minute. Ended but not reaped counts as gone: in a
 // container the first process may not reap what it inherits.
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for alive(pid) {
 		if time.Now().After(deadline) {
 			t.Errorf("process %d lives on", pid)

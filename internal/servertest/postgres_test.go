@@ -41,19 +41,22 @@ func TestPostgresKeepsAddressAndData(t *testing.T) {
 func TestPostgresSet(t *testing.T) {
 	pg := servertest.StartPostgres(t)
 	pg.Set("synchronous_standby_names", "*")
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for query(t, pg.URL, "SHOW synchronous_standby_names") != "*" {
 		if time.Now().After(deadline) {
-			t.Fatal("the setting did not arrive within 10s")
+			t.Fatal("the setting did not arrive within a minute")
 		}
 	}
 }
 
 func TestPostgresServersDiffer(t *testing.T) {
 	const id = "SELECT system_identifier FROM pg_control_system()"
-	a, b := servertest.StartPostgres(t), servertest.StartPostgres(t)
-	if a, b := query(t, a.URL, id), query(t, b.URL, id); a == b {
-		t.Errorf("both have the system identifier %s", a)
+	seen := make(map[string]bool)
+	for range 3 { // the first may be from initdb, others are copies
+		seen[query(t, servertest.StartPostgres(t).URL, id)] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("three servers have the system identifiers %v", seen)
 	}
 }
 
