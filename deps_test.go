@@ -22,9 +22,9 @@ const module = "github.com/tandem-cache/tandem"
 // without a row may import nothing else. The table is policy: changing it takes
 // a design note.
 var allowed = map[string][]string{
-	"bus":    {redisClient, msgpack},
+	"bus":    {"internal/script", redisClient, msgpack},
 	"local":  {"github.com/dgraph-io/ristretto/v2", xxhash},
-	"remote": {redisClient, msgpack, xxhash, "github.com/klauspost/compress"},
+	"remote": {"internal/script", redisClient, msgpack, xxhash, "github.com/klauspost/compress"},
 	"tier": {
 		"local", "remote", "bus",
 		redisClient,
@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 		"google.golang.org/grpc",
 	},
 	"remote/protobuf":     {"google.golang.org/protobuf"},
+	"internal/script":     {redisClient},
 	"internal/servertest": {},
 }
 

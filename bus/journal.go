@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/tandem-cache/tandem/internal/script"
 )
 
 var (
@@ -20,8 +20,9 @@ var (
 	//go:embed lua/replay.lua
 	replayLua string
 
-	publishScript = redis.NewScript(headLua + publishLua + "return {lineage, n}")
-	replayScript  = redis.NewScript(headLua + replayLua + "return {lineage, n, missing}")
+	// Both write to the head and the journal only, which are bounded, and so run while Redis is full.
+	publishScript = script.NewBounded(headLua + publishLua + "return {lineage, n}")
+	replayScript  = script.NewBounded(headLua + replayLua + "return {lineage, n, missing}")
 )
 
 // The journal keeps about journalMessages, or as many of the size of the last one as fit into journalBytes. A receiver that

@@ -4,9 +4,10 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"errors"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/script"
 )
 
 var (
@@ -47,18 +48,20 @@ var (
 	//go:embed lua/index_drop.lua
 	indexDropLua string
 
-	tickScript        = redis.NewScript(runID + tickLua)
-	touchScript       = redis.NewScript(noteLua + touchLua)
-	claimScript       = redis.NewScript(noteLua + claimLua)
-	bucketBeginScript = redis.NewScript(bucketBeginLua)
-	bucketEndScript   = redis.NewScript(bucketEndLua)
+	// These write to bounded keys only, and run while Redis is full: invalidations and followers go on. The counter and a checkpoint are a hash
+	// of a few fields each, a lease is a string that expires, and the table has a fixed count of buckets of a fixed size.
+	tickScript        = script.NewBounded(runID + tickLua)
+	touchScript       = script.NewBounded(noteLua + touchLua)
+	claimScript       = script.NewBounded(noteLua + claimLua)
+	bucketBeginScript = script.NewBounded(bucketBeginLua)
+	bucketEndScript   = script.NewBounded(bucketEndLua)
 	acquireScript     = redis.NewScript(acquireLua)
 	fillScript        = redis.NewScript(fillLua)
 	renewScript       = redis.NewScript(renewLua)
 	releaseScript     = redis.NewScript(releaseLua)
-	checkpointScript  = redis.NewScript(runID + checkpointLua)
-	advanceScript     = redis.NewScript(runID + advanceLua)
-	leadScript        = redis.NewScript(leadLua)
+	checkpointScript  = script.NewBounded(runID + checkpointLua)
+	advanceScript     = script.NewBounded(runID + advanceLua)
+	leadScript        = script.NewBounded(leadLua)
 	resignScript      = redis.NewScript(resignLua)
 	indexAddScript    = redis.NewScript(indexAddLua)
 	indexTakeScript   = redis.NewScript(indexTakeLua)
@@ -69,7 +72,7 @@ var (
 // sent in full and the pipeline runs once more: each script may run twice.
 func (s *Store) pipelined(ctx context.Context, scripts []*redis.Script, fill func(redis.Pipeliner)) error {
 	err := s.exec(ctx, fill)
-	if err == nil || !strings.HasPrefix(err.Error(), "NOSCRIPT") {
+	if !script.IsUnknown(err) {
 		return err
 	}
 	for _, script := range scripts {
@@ -78,6 +81,26 @@ func (s *Store) pipelined(ctx context.Context, scripts []*redis.Script, fill fun
 		}
 	}
 	return s.exec(ctx, fill)
+}
+
+// bounded runs a pipeline of calls of one script by its digest, as pipelined does, and where Redis is full once more with the script that may
+// write then: a call may run twice.
+func (s *Store) bounded(ctx context.Context, b *script.Bounded, fill func(redis.Pipeliner, *redis.Script)) error {
+	run := func(of *redis.Script) error {
+		return s.pipelined(ctx, []*redis.Script{of}, func(p redis.Pipeliner) { fill(p, of) })
+	}
+	err := run(b.Plain)
+	if !script.IsFull(err) {
+		return err
+	}
+	known, loadErr := b.Load(ctx, s.client)
+	if loadErr != nil {
+		return loadErr
+	}
+	if !known {
+		return err
+	}
+	return run(b.Full)
 }
 
 // exec runs a pipeline and returns its first error that is not the absence of a value; before others, that a script is not known.
@@ -89,7 +112,7 @@ func (s *Store) exec(ctx context.Context, fill func(redis.Pipeliner)) (first err
 		err := cmd.Err()
 		switch {
 		case err == nil, errors.Is(err, redis.Nil):
-		case strings.HasPrefix(err.Error(), "NOSCRIPT"):
+		case script.IsUnknown(err):
 			return err
 		case first == nil:
 			first = err

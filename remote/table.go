@@ -43,11 +43,11 @@ const (
 func (s *Store) Touch(ctx context.Context, names []string, tick uint64) (news, whole bool, err error) {
 	touched := s.group(names)
 	var cmds []*redis.Cmd
-	err = s.pipelined(ctx, []*redis.Script{touchScript}, func(p redis.Pipeliner) {
+	err = s.bounded(ctx, touchScript, func(p redis.Pipeliner, touch *redis.Script) {
 		cmds = cmds[:0]
 		for _, t := range touched {
 			args := append([]any{tick, bucketCapacity}, t.args...)
-			cmds = append(cmds, touchScript.EvalSha(ctx, p, t.buckets, args...))
+			cmds = append(cmds, touch.EvalSha(ctx, p, t.buckets, args...))
 		}
 	})
 	if err != nil {
@@ -178,9 +178,9 @@ func (s *Store) MakeTable(ctx context.Context, seen uint64) error {
 		return err
 	}
 	nonce := rand.Text()
-	err = s.pipelined(ctx, []*redis.Script{bucketBeginScript}, func(p redis.Pipeliner) {
+	err = s.bounded(ctx, bucketBeginScript, func(p redis.Pipeliner, begin *redis.Script) {
 		for _, b := range missing {
-			bucketBeginScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
 		}
 	})
 	if err != nil {
@@ -190,9 +190,9 @@ func (s *Store) MakeTable(ctx context.Context, seen uint64) error {
 	if err != nil {
 		return err
 	}
-	err = s.pipelined(ctx, []*redis.Script{bucketEndScript}, func(p redis.Pipeliner) {
+	err = s.bounded(ctx, bucketEndScript, func(p redis.Pipeliner, end *redis.Script) {
 		for _, b := range missing {
-			bucketEndScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce, floor)
+			end.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce, floor)
 		}
 	})
 	if err != nil {

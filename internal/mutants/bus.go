@@ -107,6 +107,16 @@ var busMutations = []mutation{
 		pkg: "bus", run: "^TestJournalAndHead$",
 	},
 	{
+		name: "bus-number-before-the-right", rule: "a message that may not be published gets no number",
+		file: "bus/lua/publish.lua", old: "local id = string.format('%.0f', n)\n", new: "local id = string.format('%.0f', n)\nredis.call('HSET', KEYS[1], 'n', id)\n",
+		pkg: "bus", run: "^TestUserWithoutTheRightToPublish$",
+	},
+	{
+		name: "bus-heard-before-the-number", rule: "a message is published where its number can be stored",
+		file: "bus/lua/publish.lua", old: "redis.call('HSET', KEYS[1], 'n', string.format('%.0f', n))\n", new: "",
+		pkg: "bus", run: "^TestNumberThatCannotBeStoredIsNotHeard$",
+	},
+	{
 		name: "bus-number-repeated", rule: "every message has the next number",
 		file: "bus/lua/publish.lua", old: `redis.call('HSET', KEYS[1], 'n', id)`, new: ``,
 		pkg: "bus", run: "^TestJournalAndHead$",

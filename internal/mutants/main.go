@@ -43,7 +43,7 @@ type mutation struct {
 func mutations() []mutation {
 	var all []mutation
 	for _, of := range [][]mutation{
-		guardMutations, tableMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
+		guardMutations, tableMutations, fullMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
 		flightMutations, feedMutations, sourceMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
 	} {
 		all = append(all, of...)

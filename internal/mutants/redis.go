@@ -56,6 +56,20 @@ var tableMutations = []mutation{
 	},
 }
 
+// fullMutations are the rules of a Redis that is full.
+var fullMutations = []mutation{
+	{
+		name: "full-not-tried-again", rule: "a script that was refused since Redis is full runs again with the flag that lets it write",
+		file: "internal/script/script.go", old: `if !IsFull(cmd.Err()) {`, new: `if true {`,
+		pkg: "internal/script", run: "^TestBoundedScriptRunsWhileRedisIsFull$",
+	},
+	{
+		name: "full-pipeline-not-tried-again", rule: "so do the scripts of a pipeline",
+		file: "remote/scripts.go", old: `if !script.IsFull(err) {`, new: `if true {`,
+		pkg: "remote", run: "^TestFullRedisIsInvalidated$",
+	},
+}
+
 // claimMutations are the rules by which a Set and an invalidation that races it see each other in the table.
 var claimMutations = []mutation{
 	{
@@ -235,9 +249,9 @@ var leaseMutations = []mutation{
 // Two steps of MakeTable.
 const (
 	beginBuckets = `	nonce := rand.Text()
-	err = s.pipelined(ctx, []*redis.Script{bucketBeginScript}, func(p redis.Pipeliner) {
+	err = s.bounded(ctx, bucketBeginScript, func(p redis.Pipeliner, begin *redis.Script) {
 		for _, b := range missing {
-			bucketBeginScript.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
 		}
 	})
 	if err != nil {

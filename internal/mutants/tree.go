@@ -11,7 +11,10 @@ import (
 )
 
 // copied are the directories that the mutated packages and their tests are built from, besides the files at the root.
-var copied = []string{"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "servertest"), filepath.Join("internal", "doctable"), filepath.FromSlash(simulation)}
+var copied = []string{
+	"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "script"), filepath.Join("internal", "servertest"), filepath.Join("internal", "doctable"),
+	filepath.FromSlash(simulation),
+}
 
 // moduleRoot is the directory of the module that the working directory belongs to.
 func moduleRoot() (string, error) {
