@@ -261,15 +261,15 @@ func (p *parser) versions(text string) versions {
 	return v
 }
 
-// lsn reads "7312345678901234567/16/B374D848", a position of the source, as the place in the log.
+// lsn reads "7312345678901234567/1/16/B374D848", a position of the source, as the place in the log.
 func (p *parser) lsn(text string) uint64 {
 	parts := strings.Split(text, "/")
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		p.err = errors.Join(p.err, fmt.Errorf("position %q", text))
 		return 0
 	}
-	high, err1 := strconv.ParseUint(parts[1], 16, 32)
-	low, err2 := strconv.ParseUint(parts[2], 16, 32)
+	high, err1 := strconv.ParseUint(parts[2], 16, 32)
+	low, err2 := strconv.ParseUint(parts[3], 16, 32)
 	p.err = errors.Join(p.err, err1, err2)
 	return high<<32 | low
 }

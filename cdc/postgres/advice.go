@@ -21,6 +21,7 @@ const (
 	codeConnections  = "53300" // too_many_connections
 	codeNotReady     = "55000" // object_not_in_prerequisite_state
 	codeUnauthorized = "28000" // invalid_authorization_specification
+	codeNoFile       = "58P01" // undefined_file: of the log, that is
 )
 
 func code(err error) string {
@@ -45,6 +46,8 @@ func advise(err error) error {
 		what = "raise max_wal_senders or max_connections"
 	case codeUnauthorized:
 		what = "let the role connect in pg_hba.conf"
+	case codeNoFile:
+		what = "the server has removed log that the slot needs; the next attempt makes the slot anew, and the feed is flushed"
 	case codeUndefined:
 		if strings.Contains(err.Error(), "publication") {
 			what = "a publication must be older than the slot that it is used with: create it, then drop the slot (Source.DropSlot); the next Open makes another"

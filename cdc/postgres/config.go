@@ -31,6 +31,12 @@ type Config struct {
 	// lacks one of them, Open fails and says so. Empty: the publication must
 	// exist, and decides.
 	Tables []string
+	// SynchronousStandbys says that no commit is visible before every standby that may be promoted has it on its disk:
+	// synchronous_standby_names names them all, no transaction sets synchronous_commit to local or off, and the primary rather waits
+	// than goes on without them. Then a failover keeps what is cached, if the new primary has the slot and its timeline's history says that
+	// it left the checkpoint's behind the checkpoint. False: a failover flushes the feed, since what loaders have read may have
+	// gone back with the old primary.
+	SynchronousStandbys bool
 	// Temporary makes a slot that ends with the stream. Nothing is retained
 	// while no follower runs, and each new stream begins by flushing the feed.
 	// For demonstrations.

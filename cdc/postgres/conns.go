@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -17,9 +16,10 @@ const connectTimeout = 10 * time.Second
 // conns are the two connections of a stream: one that replicates and an ordinary
 // one.
 type conns struct {
-	sql    *pgx.Conn
-	repl   *pgconn.PgConn
-	system string // identifier of the database cluster
+	sql      *pgx.Conn
+	repl     *pgconn.PgConn
+	identity identity
+	standby  bool // when identity was asked for, which is then that of the primary's log
 }
 
 // connect opens both, the ordinary one first: its errors are plainer.
@@ -38,11 +38,9 @@ func connect(ctx context.Context, cfg Config) (*conns, error) {
 	if c.repl, err = pgconn.ConnectConfig(ctx, repl); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: connect for replication: %w", advise(err)), c.close(ctx))
 	}
-	id, err := pglogrepl.IdentifySystem(ctx, c.repl)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("postgres: IDENTIFY_SYSTEM: %w", advise(err)), c.close(ctx))
+	if err := c.identify(ctx); err != nil {
+		return nil, errors.Join(err, c.close(ctx))
 	}
-	c.system = id.SystemID
 	// The role or the database may have floats rounded, and then an update of what was rounded off would look like none.
 	if _, err := c.repl.Exec(ctx, "SET extra_float_digits = 3").ReadAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: set extra_float_digits: %w", advise(err)), c.close(ctx))

@@ -123,9 +123,12 @@ func TestPositionLost(t *testing.T) {
 		"older than confirmed": old,
 		"malformed":            "next year",
 		"half":                 system + "/",
-		"zero":                 system + "/0/0",
-		"another cluster":      strconv.FormatUint(id+1, 10) + "/" + lsn(t, b.Position).String(),
-		"ahead of the log":     system + "/FFFF/0",
+		"zero":                 system + "/1/0/0",
+		"another cluster":      strconv.FormatUint(id+1, 10) + "/1/" + lsn(t, b.Position).String(),
+		"another timeline":     system + "/2@3000148/" + lsn(t, b.Position).String(),
+		"no timeline":          system + "/" + lsn(t, b.Position).String(),
+		"no history":           system + "/1@?/" + lsn(t, b.Position).String(),
+		"ahead of the log":     system + "/1/FFFF/0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := open(t, src, from)

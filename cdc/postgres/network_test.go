@@ -10,7 +10,7 @@ import (
 // network is the way to a server: a proxy that can be cut and frozen.
 type network struct {
 	net.Listener
-	to string
+	to []string
 	wg sync.WaitGroup
 
 	mu     sync.Mutex // guards the fields below
@@ -20,14 +20,17 @@ type network struct {
 	closed bool
 }
 
-// newNetwork leads to the server of a URL, and ends with the test.
-func newNetwork(t *testing.T, server string) *network {
+// newNetwork leads to the server of a URL, or of several in turn, and ends with the test.
+func newNetwork(t *testing.T, servers ...string) *network {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{Listener: listener, to: parse(t, server).Host, conns: make(map[net.Conn]bool), thawed: make(chan struct{})}
+	n := &network{Listener: listener, conns: make(map[net.Conn]bool), thawed: make(chan struct{})}
+	for _, server := range servers {
+		n.to = append(n.to, parse(t, server).Host)
+	}
 	close(n.thawed)
 	n.wg.Go(n.run)
 	t.Cleanup(func() {
@@ -59,12 +62,12 @@ func parse(t *testing.T, text string) *url.URL {
 }
 
 func (n *network) run() {
-	for {
+	for turn := 0; ; turn++ {
 		in, err := n.Accept()
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", n.to)
+		out, err := net.Dial("tcp", n.to[turn%len(n.to)])
 		if err != nil {
 			_ = in.Close()
 			continue

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,26 +9,38 @@ import (
 	"github.com/jackc/pglogrepl"
 )
 
-// position is a place in the log of one server: "<system identifier>/<LSN>",
-// such as "7312345678901234567/0/16B3748".
+// position is a place in one history of the log of one server: "<system identifier>/<timeline>/<LSN>", such as
+// "7312345678901234567/1/0/16B3748", or "7312345678901234567/2@3000148/0/31A5C88" on a timeline that began at 0/3000148.
 type position struct {
-	system string
-	lsn    pglogrepl.LSN
+	system   string
+	timeline timeline
+	lsn      pglogrepl.LSN
 }
 
-func (p position) String() string { return p.system + "/" + p.lsn.String() }
+func (p position) String() string {
+	return p.system + "/" + p.timeline.String() + "/" + p.lsn.String()
+}
+
+// errNoTimeline is of positions that versions before wrote, "<system identifier>/<LSN>".
+var errNoTimeline = errors.New("postgres: the position names no timeline")
 
 // parsePosition takes exactly what String writes.
 func parsePosition(s string) (position, error) {
-	system, text, _ := strings.Cut(s, "/")
+	bad := fmt.Errorf("postgres: position %q: want <system identifier>/<timeline>/<LSN>", s)
+	system, rest, _ := strings.Cut(s, "/")
 	id, err := strconv.ParseUint(system, 10, 64)
 	if err != nil {
-		return position{}, fmt.Errorf("postgres: position %q: want <system identifier>/<LSN>", s)
+		return position{}, bad
 	}
-	lsn, err := pglogrepl.ParseLSN(text)
-	p := position{system: strconv.FormatUint(id, 10), lsn: lsn}
-	if err != nil || lsn == 0 || p.String() != s {
-		return position{}, fmt.Errorf("postgres: position %q: want <system identifier>/<LSN>", s)
+	if lsn, err := pglogrepl.ParseLSN(rest); err == nil && lsn.String() == rest {
+		return position{}, errNoTimeline
+	}
+	line, text, _ := strings.Cut(rest, "/")
+	timeline, err1 := parseTimeline(line)
+	lsn, err2 := pglogrepl.ParseLSN(text)
+	p := position{system: strconv.FormatUint(id, 10), timeline: timeline, lsn: lsn}
+	if err1 != nil || err2 != nil || lsn == 0 || p.String() != s {
+		return position{}, bad
 	}
 	return p, nil
 }

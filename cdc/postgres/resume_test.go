@@ -25,7 +25,7 @@ func TestAck(t *testing.T) {
 	}
 	ack(t, st, b.Position)
 	db.await(`SELECT (confirmed_flush_lsn >= '` + lsn(t, b.Position).String() + `')::text FROM pg_replication_slots WHERE slot_name = 'tandem'`)
-	if err := st.Ack(t.Context(), "1/0/1"); err == nil {
+	if err := st.Ack(t.Context(), "1/1/0/1"); err == nil {
 		t.Error("acknowledged a position of another cluster")
 	}
 }

@@ -13,6 +13,7 @@ import (
 type slot struct {
 	active    bool
 	lost      bool          // the server dropped log that it needs
+	restart   string        // from where the server keeps its log for the slot
 	confirmed pglogrepl.LSN // acknowledged; the stream can't start before it
 }
 
@@ -24,9 +25,9 @@ func findSlot(ctx context.Context, sql *pgx.Conn, name string) (*slot, error) {
 	var s slot
 	err := sql.QueryRow(ctx, `
 		SELECT slot_type, coalesce(plugin, ''), coalesce(database, ''), current_database(), active, temporary,
-		       coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '')
+		       coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, ''), coalesce(restart_lsn::text, '')
 		FROM pg_replication_slots WHERE slot_name = $1`, name).
-		Scan(&kind, &plugin, &database, &current, &s.active, &temporary, &status, &confirmed)
+		Scan(&kind, &plugin, &database, &current, &s.active, &temporary, &status, &confirmed, &s.restart)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil

@@ -41,12 +41,17 @@ func TestSnapshot(t *testing.T) {
 }
 
 func TestPosition(t *testing.T) {
-	for _, good := range []string{"7312345678901234567/0/16B3748", "1/FFFFFFFF/FFFFFFFF", "18446744073709551615/0/1"} {
+	for _, good := range []string{
+		"7312345678901234567/1/0/16B3748", "1/4294967295/FFFFFFFF/FFFFFFFF", "18446744073709551615/1/0/1", "1/2@3000148/0/31A5C88", "1/2@?/0/1",
+	} {
 		if got, err := postgres.FormatPosition(good); err != nil || got != good {
 			t.Errorf("got %q, %v; want %q", got, err, good)
 		}
 	}
-	for _, bad := range []string{"", "1", "1/", "1/0", "1/0/0", "x/0/1", "-1/0/1", "01/0/1", "1/0/1 ", "1/0/1/2", "1/0/01", "18446744073709551616/0/1"} {
+	for _, bad := range []string{
+		"", "1", "1/", "1/1/0", "1/1/0/0", "x/1/0/1", "-1/1/0/1", "01/1/0/1", "1/1/0/1 ", "1/0/1/2", "1/1/0/01", "18446744073709551616/1/0/1",
+		"1/01/0/1", "1/4294967296/0/1", "1/2@/0/1", "1/2@0/0/1", "1/2@x/0/1", "1/2@a/0/1", "1/@1/0/1", "1/1/0/1/2", "1/0/1", // the last is of a version before
+	} {
 		if got, err := postgres.FormatPosition(bad); err == nil {
 			t.Errorf("%q: got %q; want an error", bad, got)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pglogrepl"
 
@@ -15,6 +16,9 @@ import (
 // Source follows one slot. Its methods may be called from any goroutine.
 type Source struct {
 	cfg Config
+
+	mu     sync.Mutex // guards barren
+	barren string     // the slot's restart, when a stream found that the log from there is gone; "": none did
 }
 
 var _ cdc.Source = (*Source)(nil)
@@ -33,9 +37,9 @@ func (s *Source) Exclusive() bool { return true }
 
 // Open implements cdc.Source. Without a position an existing slot goes on where it
 // was last acknowledged. The first batch is Lost where that leaves a gap: the
-// slot is missing or was invalidated (both: it is made anew), or the position is
-// malformed, of another database cluster, older than what was acknowledged, or
-// ahead of the server's log. A slot in use is cdc.ErrBusy.
+// slot is missing, was invalidated, or needs log that the server has removed (all three: it is made anew), or the position is
+// malformed, of another database cluster, of another timeline, older than what was acknowledged, or
+// ahead of the server's log. See Config.SynchronousStandbys. A slot in use is cdc.ErrBusy.
 //
 // Making a slot waits for every transaction that is writing at that moment.
 func (s *Source) Open(ctx context.Context, from string) (cdc.Stream, error) {
@@ -54,6 +58,9 @@ func (s *Source) open(ctx context.Context, st *stream, from string) error {
 	if err := checkServer(ctx, st.conns.sql); err != nil {
 		return err
 	}
+	if st.conns.standby {
+		return errors.New("postgres: the standby was promoted a moment ago: its timeline is not known yet")
+	}
 	fresh, err := s.preparePublication(ctx, st.conns)
 	if err != nil {
 		return err
@@ -62,8 +69,8 @@ func (s *Source) open(ctx context.Context, st *stream, from string) error {
 	if err != nil {
 		return err
 	}
-	if found != nil && (found.lost || fresh) {
-		if err := s.discard(ctx, st.conns, found.lost); err != nil {
+	if why := s.useless(found, fresh); why != "" {
+		if err := s.discard(ctx, st.conns, why); err != nil {
 			return err
 		}
 		found = nil
@@ -91,13 +98,37 @@ func (s *Source) preparePublication(ctx context.Context, c *conns) (created bool
 	return true, nil
 }
 
-// discard drops a slot that is of no use: invalidated, or older than the
-// publication, which the server can't decode.
-func (s *Source) discard(ctx context.Context, c *conns, lost bool) error {
-	why := "it is older than the publication"
-	if lost {
-		why = "the server invalidated it"
+// useless returns why a slot can't be followed; "": it can, or there is none. fresh: the publication is younger.
+func (s *Source) useless(found *slot, fresh bool) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case found == nil:
+		return ""
+	case found.lost:
+		return "the server invalidated it"
+	case s.barren != "" && found.restart == s.barren:
+		return "the server has removed log that it needs"
+	case fresh:
+		return "it is older than the publication"
+	default:
+		return ""
 	}
+}
+
+// spoil notes why a stream ended, if that is that the server has no longer the log which the slot needs. The server does not tell before it
+// reads: a slot that was carried to another server, or a server whose log was cleared by hand, look well.
+func (s *Source) spoil(found slot, err error) {
+	if code(err) != codeNoFile {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.barren = found.restart
+}
+
+// discard drops a slot that is of no use.
+func (s *Source) discard(ctx context.Context, c *conns, why string) error {
 	if err := dropSlot(ctx, c.sql, s.cfg.Slot); err != nil {
 		return err
 	}
@@ -115,7 +146,9 @@ func (s *Source) resume(ctx context.Context, st *stream, found slot, from string
 	if gap != "" {
 		st.first = &cdc.Batch{Lost: true, Position: st.position(at)}
 	}
+	st.ended = func(err error) { s.spoil(found, err) }
 	if err := s.start(ctx, st); err != nil {
+		s.spoil(found, err)
 		return err
 	}
 	if gap != "" {
@@ -126,8 +159,19 @@ func (s *Source) resume(ctx context.Context, st *stream, found slot, from string
 
 // startAt returns where to start and, if that leaves a gap after from, why. The
 // server itself would skip the gap without a word.
+//
+// Another timeline is a gap, also where the position lies before the place at which the two part:
+//
+//  1. the primary commits a change; a loader reads it, and what it read is cached
+//  2. a standby that has not received the change is promoted: in the source, the change never was
+//  3. every change after the position comes, and none of them outdates what was cached
+//
+// Where no commit is visible before the standbys have it, step 1 can't come before it (Config.SynchronousStandbys).
 func (s *Source) startAt(ctx context.Context, c *conns, found slot, from string) (at pglogrepl.LSN, gap string, err error) {
 	if from == "" {
+		if found.confirmed < c.identity.timeline.begin && !s.cfg.SynchronousStandbys {
+			return found.confirmed, "the slot was last acknowledged on another timeline: was a standby promoted?", nil
+		}
 		return found.confirmed, "", nil
 	}
 	var end string
@@ -140,16 +184,32 @@ func (s *Source) startAt(ctx context.Context, c *conns, found slot, from string)
 	}
 	p, err := parsePosition(from)
 	switch {
+	case errors.Is(err, errNoTimeline):
+		return found.confirmed, "the position names no timeline: a version before has written it", nil
 	case err != nil:
 		return found.confirmed, "the position is malformed", nil
-	case p.system != c.system:
+	case p.system != c.identity.system:
 		return found.confirmed, "the position is of another database cluster", nil
+	case !s.inherited(c.identity, p):
+		return found.confirmed, "the position is of another timeline: was a standby promoted?", nil
 	case p.lsn < found.confirmed:
 		return found.confirmed, "the slot was acknowledged beyond the position", nil
 	case p.lsn > last:
 		return found.confirmed, "the position is ahead of the server's log: was the database restored?", nil
 	default:
 		return p.lsn, "", nil
+	}
+}
+
+// inherited reports whether everything that a follower has seen up to p, and its loaders beside it, is in a log.
+func (s *Source) inherited(log identity, p position) bool {
+	switch {
+	case p.timeline.begin == unknownBegin:
+		return false
+	case p.timeline == log.timeline:
+		return true
+	default:
+		return s.cfg.SynchronousStandbys && log.has(p)
 	}
 }
 

@@ -25,6 +25,7 @@ type stream struct {
 	max      int // events in a batch
 	progress *progress
 	begin    func(context.Context) error // what Ack has left to do before reading; nil: reading
+	ended    func(error)                 // hears what ended the replication; nil: nobody asks
 
 	first   *cdc.Batch    // to return before anything else
 	pending []piece       // taken from the queue, oldest first
@@ -55,7 +56,11 @@ func (s *stream) read(every time.Duration) {
 	s.progress.hand(s.at, time.Time{})
 	s.wg.Go(func() {
 		defer cancel()
-		s.failed <- s.reader.run(ctx)
+		err := s.reader.run(ctx)
+		if s.ended != nil {
+			s.ended(err)
+		}
+		s.failed <- err
 	})
 	s.wg.Go(func() {
 		defer cancel()
@@ -165,7 +170,7 @@ func (s *stream) batch(n int) cdc.Batch {
 }
 
 func (s *stream) position(lsn pglogrepl.LSN) string {
-	return position{system: s.conns.system, lsn: lsn}.String()
+	return position{system: s.conns.identity.system, timeline: s.conns.identity.timeline, lsn: lsn}.String()
 }
 
 // Ack implements cdc.Stream. The server hears of it within a second or so.
@@ -174,7 +179,7 @@ func (s *stream) Ack(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if p.system != s.conns.system || p.lsn > s.at {
+	if p.system != s.conns.identity.system || p.lsn > s.at {
 		return fmt.Errorf("postgres: acknowledge %s: no batch of this stream carried it", text)
 	}
 	if s.begin != nil {

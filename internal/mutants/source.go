@@ -60,6 +60,36 @@ var sourceMutations = []mutation{
 		pkg: "cdc/salesforce", run: "^TestLagAfterALoss$",
 	},
 	{
+		name: "postgres-timeline-ignored", rule: "a position of another timeline is a loss",
+		file: "cdc/postgres/source.go", old: `case p.timeline == log.timeline:`, new: `case true:`,
+		pkg: "cdc/postgres", run: "^TestPromotedBehindTheCheckpoint$|^TestPromotedAheadOfTheCheckpoint$",
+	},
+	{
+		name: "postgres-timeline-by-number", rule: "timelines are told apart by where they begin, too",
+		file: "cdc/postgres/source.go", old: `case p.timeline == log.timeline:`, new: `case p.timeline.number == log.timeline.number:`,
+		pkg: "cdc/postgres", run: "^TestTwoTimelinesOfOneNumber$",
+	},
+	{
+		name: "postgres-beyond-the-fork", rule: "with synchronous standbys, what lies behind the promotion's place is a loss",
+		file: "cdc/postgres/timeline.go", old: `return p.lsn <= a.end`, new: `return true`,
+		pkg: "cdc/postgres", run: "^TestPromotedBehindTheCheckpoint$",
+	},
+	{
+		name: "postgres-acknowledged-before-the-fork", rule: "without a position, an acknowledgement on another timeline is a loss",
+		file: "cdc/postgres/source.go", old: `if found.confirmed < c.identity.timeline.begin && !s.cfg.SynchronousStandbys {`, new: `if false {`,
+		pkg: "cdc/postgres", run: "^TestAcknowledgedOnAnotherTimeline$",
+	},
+	{
+		name: "postgres-removed-log-retried", rule: "a slot whose log is gone is made anew",
+		file: "cdc/postgres/source.go", old: `	s.barren = found.restart`, new: ``,
+		pkg: "cdc/postgres", run: "^TestLogOfTheSlotRemoved$",
+	},
+	{
+		name: "postgres-two-servers", rule: "both connections of a stream lead to one server",
+		file: "cdc/postgres/timeline.go", old: `if here != replicates {`, new: `if false {`,
+		pkg: "cdc/postgres", run: "^TestConnectionsToTwoServers$",
+	},
+	{
 		name: "postgres-floats-rounded", rule: "floats are compared to their last digit, whatever the role's settings",
 		file: "cdc/postgres/conns.go", old: `"SET extra_float_digits = 3"`, new: `"SELECT 1"`,
 		pkg: "cdc/postgres", run: "^TestChangedInTheLastDigits$",

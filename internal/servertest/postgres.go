@@ -61,23 +61,31 @@ func NewPostgres(dir string, settings ...string) (*PostgresServer, error) {
 	if err := pg.configure(slices.Concat(postgresDefaults, own, settings)...); err != nil {
 		return nil, err
 	}
-	pg.Server, err = newServer(freePort, kind{
+	if err := pg.launch(dir, path, cred); err != nil {
+		return nil, err
+	}
+	return pg, nil
+}
+
+// launch starts the server at path with the data of p, on a free port.
+func (p *PostgresServer) launch(dir, path string, cred *syscall.Credential) (err error) {
+	p.Server, err = newServer(freePort, kind{
 		dir: dir,
 		command: func(port int) *exec.Cmd {
-			cmd := exec.Command(path, "-D", data, "-p", strconv.Itoa(port))
+			cmd := exec.Command(path, "-D", p.Dir, "-p", strconv.Itoa(port))
 			cmd.Env = postgresEnv
 			return cmd
 		},
-		ready: func(pid, _ int) (bool, error) { return postgresReady(data, pid) },
+		ready: func(pid, _ int) (bool, error) { return postgresReady(p.Dir, pid) },
 		stop:  syscall.SIGINT,
 		kill:  syscall.SIGQUIT,
 		cred:  cred,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	pg.URL = fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", address(pg.port))
-	return pg, nil
+	p.URL = fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", address(p.port))
+	return nil
 }
 
 // postgresEnv keeps the caller's PG… variables and locale out of the server.
@@ -143,21 +151,11 @@ type Postgres struct {
 // the test ends. See [NewPostgres] for settings.
 func StartPostgres(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "servertest") //nolint:usetesting // the server's user cannot enter t.TempDir
+	srv, err := NewPostgres(openTemp(t), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	srv, err := NewPostgres(dir, settings...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDaemon(t, srv.Server)
-	return &Postgres{daemon: d, URL: srv.URL, Dir: srv.Dir, srv: srv}
+	return newPostgres(t, srv)
 }
 
 // Set changes a setting of the running server and makes it read its settings

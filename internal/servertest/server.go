@@ -100,6 +100,12 @@ func (s *Server) end(sig syscall.Signal) error {
 	return proc.end(sig)
 }
 
+func (s *Server) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc != nil && !s.proc.exited()
+}
+
 // signal fails when the server does not run: a test that freezes a dead server
 // proves nothing.
 func (s *Server) signal(sig syscall.Signal) error {
