@@ -56,7 +56,7 @@ func TestSnippetsAreJudged(t *testing.T) {
 		"err = cache.InvalidateTag(ctx, \"product\", id)":                            false,
 		"type Row struct{ ID string }\n\nfunc (r *Row) key() string { return r.ID }": false,
 		"store, err := remote.New(client, \"shop\")":                                 true, // one result
-		"cache, err := tier.Open(ctx, tier.Config{Nmae: \"shop\"})":                  true, // no such field
+		"cache, err := tier.Open(ctx, tier.Config{Title: \"shop\"})":                 true, // no such field
 		"Codec: remote.JSON,":                                                        true, // a type
 		"n := local.NewThing(ctx)":                                                   true, // no such function
 		"cache, err := tier.Open(":                                                   true, // no Go

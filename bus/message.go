@@ -20,6 +20,7 @@ const (
 	Invalidate Kind = 1 // Names were invalidated at Tick
 	Filled     Kind = 2 // the keys Names were filled, or their leases given back
 	Feed       Kind = 3 // Status of a feed
+	Routes     Kind = 4 // the routes of the feed Origin can give names of the kinds Names
 )
 
 // A Message is what pods tell each other. On the wire it is the msgpack array [kind, tick, origin, names, status], where status

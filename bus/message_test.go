@@ -21,6 +21,7 @@ func goldenMessages() []Message {
 		{Kind: Filled, Names: []string{"orders:account:acc_001"}},
 		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Connected: true, Position: "16/B374D848", CommittedMS: 1763461800000, LagMS: 12, Counts: map[string]uint64{"rewinds": 2}}},
 		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Problem: "no route to host", Counts: map[string]uint64{}}},
+		{Kind: Routes, Origin: "orders-feed", Names: []string{"k:orders:account", "t:product"}},
 	}
 }
 

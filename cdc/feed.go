@@ -3,6 +3,9 @@ package cdc
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -33,6 +36,37 @@ type Feed interface {
 	// being connected; "": it is. lag is the time since the oldest
 	// change not yet applied was committed; 0: caught up. counts are Stats.Counts.
 	Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
+}
+
+// A Declarer is a Feed that wants to know beforehand which names its routes can give, so that it can refuse those that are malformed, and warn of
+// dependencies that no route names. A tier.Feed is one.
+type Declarer interface {
+	// Declare is called once, by [NewFollower]. names are those of all rules, with {column} for the value of a column, and those of All. open says
+	// that there are routes with a Row function, which may give others.
+	Declare(names []string, open bool) error
+}
+
+// declare tells feed which names the routes can give.
+func (r router) declare(feed Feed) error {
+	d, ok := feed.(Declarer)
+	if !ok {
+		return nil
+	}
+	var names []string
+	open := false
+	for _, entity := range slices.Sorted(maps.Keys(r)) {
+		names = append(names, r[entity].all...)
+		open = open || r[entity].row != nil
+		for _, rule := range r[entity].rules {
+			for i := range rule.names {
+				names = append(names, rule.names[i].String())
+			}
+		}
+	}
+	if err := d.Declare(names, open); err != nil {
+		return fmt.Errorf("cdc: FollowerConfig.Routes: %w", err)
+	}
+	return nil
 }
 
 // malformed reports whether err says that a name will never be accepted.

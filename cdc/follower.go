@@ -42,11 +42,14 @@ type Follower struct {
 // held is when a batch was taken, and when its oldest change was committed.
 type held struct{ taken, oldest time.Time }
 
-// NewFollower checks cfg and makes a follower, which does nothing before Run.
+// NewFollower checks cfg and makes a follower, which does nothing before Run. It declares the routes to the Feed, if that is a [Declarer].
 func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	cfg, err := cfg.withDefaults()
 	router, wrong := cfg.Routes.compile()
 	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	if err := router.declare(cfg.Feed); err != nil {
 		return nil, err
 	}
 	return &Follower{

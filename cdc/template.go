@@ -45,6 +45,15 @@ func parseTemplate(name string) (template, error) {
 	}
 }
 
+// String returns the template as it was written.
+func (t *template) String() string {
+	var b strings.Builder
+	for _, p := range t.pieces {
+		b.WriteString(p.text + "{" + p.column + "}")
+	}
+	return b.String() + t.tail
+}
+
 // appendEscaped appends the name that the row gives, which has all columns, with its values as tier.ID writes them. differs: they read
 // otherwise as they are.
 func (t *template) appendEscaped(b []byte, row Row) (_ []byte, differs bool) {

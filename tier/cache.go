@@ -164,9 +164,10 @@ type Cache struct {
 	flying  sync.WaitGroup // flights
 	loaders sync.WaitGroup // loaders that a flight may have given up
 
-	stats    cacheStats
-	outcomes outcomes // for Explain
-	history  history  // for Explain
+	stats     cacheStats
+	unmatched unmatched // for warnings in health
+	outcomes  outcomes  // for Explain
+	history   history   // for Explain
 }
 
 // Open makes a cache. It talks to Redis in the background and waits at most about a second, and no longer than ctx, for the
@@ -191,6 +192,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.flights.byKey = make(map[flightKey]*flight)
 	c.waiters.byKey = make(map[string]map[chan struct{}]struct{})
 	c.outcomes.seed = maphash.MakeSeed()
+	c.unmatched.init()
 	c.stats.init(cfg.Name)
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {

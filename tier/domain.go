@@ -27,6 +27,7 @@ func (c *Cache) domainLocked(name string) *domain {
 // names of a kind: a feed's batch has hundreds of one space.
 func (c *Cache) countInvalidations(origin string, names []string) {
 	c.stats.invalidated(origin, len(names))
+	c.unmatched.invalidated(names)
 	kinds := make(map[string]int)
 	for kind, run := range runs(names) {
 		kinds[kind] += len(run)

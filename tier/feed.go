@@ -108,6 +108,7 @@ func (f *Feed) Report(ctx context.Context, problem, position string, committed t
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
+	f.tellRoutes(ctx)
 	return f.cache.bus.Publish(ctx, bus.Message{Kind: bus.Feed, Status: &status})
 }
 
@@ -127,6 +128,8 @@ type feedState struct {
 	position string    // the checkpoint of L1 alone
 	holder   string    // of the lease of L1 alone, until it ends; "": nobody
 	ends     time.Time
+	declared []string  // the kinds of names that its routes can give, as a follower of this pod says
+	told     time.Time // when other pods were last told
 }
 
 func (s *feedState) checkpoint() string {
@@ -194,6 +197,7 @@ func (c *Cache) hearFeed(status bus.FeedStatus, lately bool) {
 	s := c.feeds[status.Feed]
 	c.mu.RUnlock()
 	if s == nil {
+		c.unmatched.heardOf(status.Feed)
 		return
 	}
 	s.mu.Lock()

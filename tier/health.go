@@ -167,6 +167,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 			h.Problems = append(h.Problems, "the feed "+feed+" is not connected")
 		}
 	}
+	for _, name := range c.unmatchedNames() {
+		h.Warnings = append(h.Warnings, name.text)
+	}
 	if len(h.Problems) > 0 {
 		h.Status = "degraded"
 	}

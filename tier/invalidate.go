@@ -3,6 +3,7 @@ package tier
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -218,6 +219,18 @@ func (s *entitySet) add(names []remote.Name) {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// list returns the entities, in order.
+func (s *entitySet) list() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	entities := make([]string, 0, len(s.names))
+	for name := range s.names {
+		entities = append(entities, name[len(entityName):])
+	}
+	slices.Sort(entities)
+	return entities
 }
 
 func (s *entitySet) has(entity string) bool {

@@ -81,6 +81,8 @@ func (l listener) Handle(m bus.Message) error {
 		if m.Status != nil {
 			c.hearFeed(*m.Status, c.isTrusted())
 		}
+	case bus.Routes:
+		c.hearRoutes(m.Origin, m.Names)
 	default:
 		return fmt.Errorf("tier: a message of kind %d", m.Kind)
 	}

@@ -34,6 +34,7 @@ var (
 	sweptDesc       = desc("tandem_swept_total", "Values deleted from L2 because a tag that they stood on was invalidated.", "cache")
 	unsweptDesc     = desc("tandem_sweeps_dropped_total", "Invalidated tags whose values were not all deleted: the queue was full, or Redis failed. They are dead all the same.", "cache")
 	sweepsDesc      = desc("tandem_sweep_queue", "Invalidated tags whose values are being deleted, or wait for it.", "cache")
+	unmatchedDesc   = desc("tandem_unmatched_names", "Names that never meet, each a warning in health: a feed, a dependency, a space, a tag.", "cache", "reason")
 	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
 	feedUpDesc      = desc("tandem_feed_connected", "1 while the feed's follower says that it is connected.", "cache", "feed")
 	feedFreshDesc   = desc("tandem_feed_fresh_seconds", "How long the feed stays fresh if nothing more is heard; not above 0: its spaces fall back to FallbackTTL.", "cache", "feed")
@@ -94,6 +95,13 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 		gauge(sweepsDesc, float64(c.sweeper.queued.Load()))
 	}
 	count(strayDesc, strayDependencies.Load())
+	unmatched := make(map[string]int)
+	for _, name := range c.unmatchedNames() {
+		unmatched[name.reason]++
+	}
+	for _, reason := range unmatchedReasons {
+		gauge(unmatchedDesc, float64(unmatched[reason]), reason)
+	}
 	gauge(flightsDesc, float64(c.flights.count()))
 	for feed, s := range feeds {
 		status, heard := s.last()

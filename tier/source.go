@@ -59,6 +59,10 @@ func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
 // What was read through the cache bounds the entry's life and its age: it expires when the first of it does, and is as old as the oldest.
 func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remote.Envelope) {
 	sp.entities.add(r.names)
+	sp.cache.unmatched.depended(r.names)
+	if len(r.names) == 0 && !isAbsent(r.value) {
+		sp.stats.independent.Inc()
+	}
 	e := local.NewEntry(sp.number, id, r.value, began.born, sp.names(id, began.tick, r.names))
 	e.Read = min(began.at, r.read)
 	coverBy(e, sp.otherFeeds(r.names))

@@ -285,6 +285,14 @@ func (c *Cache) addSpace(sp *space) error {
 	return nil
 }
 
+// feedNames are the feeds that cover the space.
+func (sp *space) feedNames() []string {
+	if sp.strategy.feed == "" {
+		return nil
+	}
+	return []string{sp.strategy.feed}
+}
+
 func (sp *space) key(id string) string { return sp.name + ":" + id }
 
 // names are what an entry of id stands on, all at tick.

@@ -62,17 +62,18 @@ var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schem
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {
-	l1Hits  stripedCounter
-	l2Hits  counter // by flights; those who joined are counted in joined
-	loads   counter // started
-	failed  counter // loads that ended in an error
-	absent  counter // loads that found nothing
-	joined  counter // callers who shared a flight of this pod
-	waited  counter // flights that waited for another pod's load
-	set     counter // Sets whose value was stored
-	notSet  counter // Sets that only invalidated, or failed
-	deaths  [reasonCount]counter
-	refused [reasonCount]counter
+	l1Hits      stripedCounter
+	l2Hits      counter // by flights; those who joined are counted in joined
+	loads       counter // started
+	failed      counter // loads that ended in an error
+	absent      counter // loads that found nothing
+	independent counter // loads of values that depend on nothing
+	joined      counter // callers who shared a flight of this pod
+	waited      counter // flights that waited for another pod's load
+	set         counter // Sets whose value was stored
+	notSet      counter // Sets that only invalidated, or failed
+	deaths      [reasonCount]counter
+	refused     [reasonCount]counter
 
 	loadTime prometheus.Histogram
 	readTime [2]prometheus.Histogram // of flights, by the tier that answered
