@@ -70,10 +70,15 @@ type Ask struct {
 	Dead []byte // the value that was found outdated or unreadable; nil: none. It is replaced, any other value is returned
 }
 
-// Acquire asks for the right to load each of several keys, for life.
+// MaxLease is the longest life of a lease; a holder that needs it for longer renews it. All versions that share a Redis must agree on it: a
+// marker that says nothing of its life, as those of older versions, is taken for one of this.
+const MaxLease = 3 * time.Second
+
+// Acquire asks for the right to load each of several keys, for life, at most MaxLease.
 //
-// A granted lease is a marker in the place of the value: "M1", the token, and "0", or "1" once somebody waits. It expires by
-// itself when its holder dies. The tick is read in the same round trip, with a plain command: after a failover it may be too
+// A granted lease is a marker in the place of the value: "M1", the token, "0", or "1" once somebody waits, and its life in milliseconds. It
+// expires by itself when its holder dies. One with more than twice its life left was made before the server's clock was set back, and
+// is free: it might keep others waiting for as long as the clock went back. The tick is read in the same round trip, with a plain command: after a failover it may be too
 // low, which costs at most a load.
 func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []Lease {
 	var tick *redis.StringCmd
@@ -81,7 +86,8 @@ func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []L
 	_ = s.pipelined(ctx, []*redis.Script{acquireScript}, func(p redis.Pipeliner) { // its error is one of the commands'
 		tick = p.HGet(ctx, s.tickKey(), "last")
 		for i, ask := range asks {
-			cmds[i] = acquireScript.EvalSha(ctx, p, []string{s.EntryKey(ask.Key)}, ask.Token[:], life.Milliseconds(), head(ask.Dead))
+			key := []string{s.EntryKey(ask.Key)}
+			cmds[i] = acquireScript.EvalSha(ctx, p, key, ask.Token[:], leaseMS(life), head(ask.Dead), MaxLease.Milliseconds())
 		}
 	})
 	leases := make([]Lease, len(asks))
@@ -98,6 +104,10 @@ func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []L
 		leases[i] = lease
 	}
 	return leases
+}
+
+func leaseMS(life time.Duration) int64 {
+	return min(max(life, time.Millisecond), MaxLease).Milliseconds()
 }
 
 // lastOf reads the counter from a pipeline's answer; 0: there is none.
@@ -183,13 +193,13 @@ func filledOf(cmd *redis.Cmd, f Fill) Filled {
 	return Filled{Stored: reply[0] == 1, Waiters: len(reply) == 2 && reply[1] == 1}
 }
 
-// Renew extends granted leases to life from now. A key's answer is false when its lease is the caller's no more; after an error of
+// Renew extends granted leases to life from now, at most MaxLease. A key's answer is false when its lease is the caller's no more; after an error of
 // one, it is taken as held.
 func (s *Store) Renew(ctx context.Context, life time.Duration, held []Hold) ([]bool, error) {
 	cmds := make([]*redis.Cmd, len(held))
 	err := s.pipelined(ctx, []*redis.Script{renewScript}, func(p redis.Pipeliner) {
 		for i, h := range held {
-			cmds[i] = renewScript.EvalSha(ctx, p, []string{s.EntryKey(h.Key)}, h.Token[:], life.Milliseconds())
+			cmds[i] = renewScript.EvalSha(ctx, p, []string{s.EntryKey(h.Key)}, h.Token[:], leaseMS(life))
 		}
 	})
 	still := make([]bool, len(held))

@@ -28,7 +28,7 @@ func onEach(t *testing.T, test func(t *testing.T, client *redis.Client, store *r
 	run("miniredis", func(t *testing.T) string { return miniredis.RunT(t).Addr() })
 }
 
-const lease = time.Minute
+const lease = remote.MaxLease
 
 func mustAcquire(t *testing.T, s *remote.Store, key string, token remote.Token, dead []byte) remote.Lease {
 	t.Helper()

@@ -288,7 +288,7 @@ func TestLayoutInRedis(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 
-		if got, want := client.Get(ctx, "shop:orders:account:acc_001").Val(), "M10123456789abcdef0"; got != want {
+		if got, want := client.Get(ctx, "shop:orders:account:acc_001").Val(), "M10123456789abcdef03000"; got != want {
 			t.Errorf("marker: got %q; want %q", got, want)
 		}
 		bucket := client.ZRangeWithScores(ctx, "shop:{names:0c}", 0, -1).Val()

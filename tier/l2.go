@@ -21,6 +21,11 @@ func (c *Cache) admit(sp *space, id string, raw []byte, born uint64, judge judge
 		sp.stats.dead(why)
 		return nil, reasonTexts[why], nil
 	}
+	if sp.usual.mean() == 0 { // once: what another pod's load took
+		if env, err := remote.Decode(raw); err == nil {
+			sp.usual.guess(env.LoadTime)
+		}
+	}
 	c.guard.Hear(e.Names[0].Tick) // the envelope's: an invalidation by this pod is above it, also where the counter was lost
 	return e, "", nil
 }
@@ -194,11 +199,11 @@ func (c *Cache) remoteGetMany(caller context.Context, keys []string) []remote.St
 }
 
 // remoteAcquire asks for leases, which come with one tick.
-func (c *Cache) remoteAcquire(ctx context.Context, asks []remote.Ask) []remote.Lease {
+func (c *Cache) remoteAcquire(ctx context.Context, life time.Duration, asks []remote.Ask) []remote.Lease {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	began, heard := time.Now(), c.guard.Heard()
-	leases := c.remote.Acquire(ctx, leaseLife, asks)
+	leases := c.remote.Acquire(ctx, life, asks)
 	c.stats.remoteCall(opLease, began, firstError(leases, func(l remote.Lease) error { return l.Err }))
 	tick, err := leases[0].Tick, error(nil)
 	answered := func(l remote.Lease) bool { return l.Err == nil }
@@ -217,11 +222,11 @@ func (c *Cache) remoteAcquire(ctx context.Context, asks []remote.Ask) []remote.L
 }
 
 // remoteRenew returns the holds that are the caller's still, as far as it could be learned.
-func (c *Cache) remoteRenew(ctx context.Context, holds []remote.Hold) (left []remote.Hold) {
+func (c *Cache) remoteRenew(ctx context.Context, life time.Duration, holds []remote.Hold) (left []remote.Hold) {
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	began := time.Now()
-	still, err := c.remote.Renew(ctx, leaseLife, holds)
+	still, err := c.remote.Renew(ctx, life, holds)
 	c.stats.remoteCall(opRenew, began, err)
 	for i, h := range holds {
 		if still[i] {

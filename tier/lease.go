@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	leaseLife = 3 * time.Second // a holder that died keeps others waiting no longer
-	leaseTurn = leaseLife / 3   // how often a living one renews
-	minPoll   = 50 * time.Millisecond
-	maxPoll   = 500 * time.Millisecond
-	maxDead   = 4 // dead values found in a row before a load goes ahead without a lease
+	minPoll = 50 * time.Millisecond
+	maxPoll = 500 * time.Millisecond
+	maxDead = 4 // dead values found in a row before a load goes ahead without a lease
+	maxLate = 3 // leases that were granted too slowly to be sure of them, before a load goes ahead with one
 )
 
 // A lease is the right to load a key, held by one load in all pods.
 type lease struct {
 	space    *space
 	hold     remote.Hold
+	asked    time.Time        // before it was asked for: it lasts from then on at most
+	stop     func()           // ends its renewal; nil: it is not renewed
 	env      *remote.Envelope // what to fill; nil gives the lease back
 	unfilled bool             // it is given back in any case
 }
@@ -41,7 +42,8 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 	defer c.waiters.remove(key, wake)
 	waiting, cancel := f.space.patience(ctx)
 	defer cancel()
-	deaths, waited := 0, false
+	deaths, late, waited := 0, 0, false
+	life := f.space.leaseLife(0)
 	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
 		var found fetched
 		release, err := c.takePlace(waiting, f, func() bool {
@@ -55,13 +57,17 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			release()
 			return found
 		}
-		born, at := c.guard.Number(), c.now()
-		answer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]
-		if answer.Granted {
-			return c.loadLeased(ctx, f, release, hold, answer.Tick)
+		born, at, asked := c.guard.Number(), c.now(), time.Now()
+		answer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]
+		took := time.Since(asked)
+		if answer.Granted && (took <= life/2 || late == maxLate) {
+			return c.loadLeased(ctx, f, release, &lease{space: f.space, hold: hold, asked: asked}, life, answer.Tick)
 		}
 		release()
 		switch {
+		case answer.Granted: // perhaps long ago, and it may be another's by now: the same load asks again, for a life that fits
+			late++
+			life = f.space.leaseLife(4 * took)
 		case answer.Err != nil:
 			// The lease may have been granted: it is given back, lest others wait for it. It is not filled: the counter was
 			// not read, and may stand below what this pod has heard.
@@ -112,39 +118,54 @@ func (c *Cache) look(ctx context.Context, f *flight, dead []byte) fetched {
 	return got
 }
 
-// loadLeased loads while it renews the lease.
-func (c *Cache) loadLeased(ctx context.Context, f *flight, release func(), hold remote.Hold, tick uint64) fetched {
-	held := &lease{space: f.space, hold: hold}
-	stop := c.renew(ctx, []*lease{held})
-	defer stop()
+// loadLeased loads while it renews the lease. The renewal goes on until the lease is settled: a fill may have to wait for Redis.
+func (c *Cache) loadLeased(ctx context.Context, f *flight, release func(), held *lease, life time.Duration, tick uint64) fetched {
+	c.renew(ctx, []*lease{held}, life)
 	return c.loadSource(ctx, f, release, held, tick)
 }
 
-// renew extends leases, some of which may be nil, until stop is called. It forgets those that have become another's.
-func (c *Cache) renew(ctx context.Context, leases []*lease) (stop func()) {
-	var holds []remote.Hold
-	for _, held := range leases {
-		if held != nil && !held.unfilled {
-			holds = append(holds, held.hold)
-		}
+// renew extends leases of one space that were asked for together, some of which may be nil, until one of them is settled. life is what they
+// were given.
+func (c *Cache) renew(ctx context.Context, leases []*lease, life time.Duration) {
+	held := slices.DeleteFunc(slices.Clone(leases), func(l *lease) bool { return l == nil || l.unfilled })
+	if len(held) == 0 {
+		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		turn := time.NewTicker(leaseTurn)
-		defer turn.Stop()
-		for len(holds) > 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-turn.C:
-			}
-			holds = c.remoteRenew(ctx, holds)
+	done := make(chan struct{})
+	for _, l := range held {
+		l.stop = func() {
+			cancel()
+			<-done
 		}
-	})
-	return func() {
-		cancel()
-		wg.Wait()
+	}
+	go func() {
+		defer close(done)
+		defer cancel()
+		c.keepRenewing(ctx, held, life)
+	}()
+}
+
+// keepRenewing extends leases until ctx ends, and forgets those that have become another's. A life counts from when the attempt began that
+// gives it, whenever the answer comes.
+func (c *Cache) keepRenewing(ctx context.Context, held []*lease, life time.Duration) {
+	space, asked := held[0].space, held[0].asked
+	holds := make([]remote.Hold, len(held))
+	for i, l := range held {
+		holds[i] = l.hold
+	}
+	turn := time.NewTimer(time.Until(asked.Add(life / leaseTurns)))
+	defer turn.Stop()
+	for len(holds) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-turn.C:
+		}
+		began := time.Now()
+		life = space.leaseLife(began.Sub(asked))
+		holds = c.remoteRenew(ctx, life, holds)
+		turn.Reset(time.Until(began.Add(life / leaseTurns)))
 	}
 }
 
@@ -159,11 +180,18 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 	var back []remote.Fill
 	var stored []remote.Dependent
 	for i, filled := range c.fillMany(ctx, fills) {
+		held := gots[i].lease
+		if held.stop != nil {
+			held.stop()
+		}
 		if filled.Stored {
-			stored = append(stored, dependentOf(fills[i], gots[i].lease.env))
+			stored = append(stored, dependentOf(fills[i], held.env))
+			if held.stop != nil {
+				held.space.usual.note(time.Since(held.asked))
+			}
 		}
 		if fills[i].Value != nil && !filled.Stored {
-			gots[i].lease.refuse(reasonLease)
+			held.refuse(reasonLease)
 		}
 		if fills[i].Value != nil && filled.Err != nil { // give the marker back, lest others wait until it expires
 			back = append(back, remote.Fill{Hold: fills[i].Hold})

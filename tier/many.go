@@ -171,18 +171,18 @@ func (c *Cache) loadBatch(began time.Time, missing []miss, alone []*flight, leas
 		c.land(began, flights, gots)
 		return
 	}
-	flights, leases, tick := c.leaseMany(ctx, missing, alone, leased)
+	life := sp.leaseLife(0)
+	flights, leases, tick := c.leaseMany(ctx, life, missing, alone, leased)
 	if len(flights) == 0 {
 		release()
 		return
 	}
-	stop := c.renew(ctx, leases)
-	defer stop()
+	c.renew(ctx, leases, life)
 	c.land(began, flights, c.loadMany(flights, leases, tick, release))
 }
 
 // leaseMany asks for the leases of those that miss in L2. It returns what is to be loaded, with a lease for each, nil for none.
-func (c *Cache) leaseMany(ctx context.Context, missing []miss, alone []*flight, leased func(miss)) (flights []*flight, leases []*lease, tick uint64) {
+func (c *Cache) leaseMany(ctx context.Context, life time.Duration, missing []miss, alone []*flight, leased func(miss)) (flights []*flight, leases []*lease, tick uint64) {
 	flights, leases = slices.Clone(alone), make([]*lease, len(alone))
 	if len(missing) == 0 {
 		return flights, leases, 0
@@ -191,7 +191,8 @@ func (c *Cache) leaseMany(ctx context.Context, missing []miss, alone []*flight, 
 	for i, m := range missing {
 		asks[i] = remote.Ask{Hold: remote.Hold{Key: m.flight.key(), Token: c.pod.NewToken()}, Dead: m.dead}
 	}
-	for i, answer := range c.remoteAcquire(ctx, asks) {
+	asked := time.Now()
+	for i, answer := range c.remoteAcquire(ctx, life, asks) {
 		f := missing[i].flight
 		if answer.Err == nil && !answer.Granted {
 			leased(missing[i])
@@ -200,7 +201,7 @@ func (c *Cache) leaseMany(ctx context.Context, missing []miss, alone []*flight, 
 		tick = max(tick, answer.Tick)
 		flights = append(flights, f)
 		// After an error the lease may have been granted; see fetchLeased.
-		leases = append(leases, &lease{space: f.space, hold: asks[i].Hold, unfilled: answer.Err != nil})
+		leases = append(leases, &lease{space: f.space, hold: asks[i].Hold, asked: asked, unfilled: answer.Err != nil})
 	}
 	return flights, leases, tick
 }

@@ -256,6 +256,7 @@ type space struct {
 	format      format
 	tooLarge    sometimes
 	sizes       meanSize  // of its values in L2
+	usual       usualTime // from asking for a lease until its value is in L2
 	entities    entitySet // what its loaders have depended on
 	stats       spaceStats
 }

@@ -15,6 +15,7 @@ const (
 	leaseNotJudged
 	leaseLostKept
 	leaseOwnBusy
+	leaseAnyLife
 )
 
 const (
@@ -58,6 +59,7 @@ type leaseState struct {
 
 	grants  uint8 // since the lease or the value was last taken away by an invalidation, an expiry or a release
 	expired uint8 // markers that have expired
+	endless bool  // the server's clock was set back: the marker lives for longer than any lease
 	lost    bool  // an answer was lost
 	crashed uint8 // the load whose holder died
 	wrong   string
@@ -80,10 +82,11 @@ func leaseWorld() world {
 			{leaseNotJudged, "judged", "a value from L2 is judged by its tick"},
 			{leaseLostKept, "lost-answer", "a lease whose answer was lost is given back"},
 			{leaseOwnBusy, "own-marker", "an acquire that the client sends again is granted again"},
+			{leaseAnyLife, "life", "a marker with more life than a lease keeps nobody waiting"},
 		},
 		reaches: []string{
 			"load 1: hits L2", "load 1: fills", "load 2: is busy",
-			"refresh: replaces", "load 1: is refused by fill", "load 2: finds a dead value",
+			"refresh: replaces", "load 2: is granted in place of an endless marker", "load 1: is refused by fill", "load 2: finds a dead value",
 		},
 	}.world()
 }
@@ -99,11 +102,14 @@ func leaseNext(s leaseState, off rule, to func(string, leaseState)) {
 		t.expired++
 		t.take()
 		to("the marker expires", t)
+		t = s
+		t.endless, t.expired = true, s.expired+1
+		to("the clock is set back", t)
 	}
 }
 
 // take empties the key: whoever loads from now on does so once more, rightly.
-func (s *leaseState) take() { s.key, s.grants = leaseKey{}, 0 }
+func (s *leaseState) take() { s.key, s.grants, s.endless = leaseKey{}, 0, false }
 
 // leaseInvalidate is the row's change and what tier.Cache.invalidateRemote does in Redis.
 func leaseInvalidate(s leaseState, to func(string, leaseState)) {
@@ -183,7 +189,7 @@ func (s *leaseState) release(own uint8, off rule) {
 	case s.key.kind == keyMarker && s.key.token == own:
 		s.take()
 	case s.key.kind == keyMarker && off == leaseReleaseAny:
-		s.key = leaseKey{} // and its holder still loads
+		s.key, s.endless = leaseKey{}, false // and its holder still loads
 	}
 }
 
@@ -211,6 +217,14 @@ func leaseAcquire(s leaseState, off rule, i int, to func(string, leaseState)) {
 	l, own := &t.loads[i], token(i, off)
 	k := s.key
 	switch {
+	case k.kind == keyMarker && k.token != own && s.endless && off != leaseAnyLife:
+		t.take()
+		t.key, t.grants = leaseKey{kind: keyMarker, token: own}, 1
+		l.pc, l.dead, l.tick = loadGranted, 0, s.counter
+		to("is granted in place of an endless marker", t)
+	case k.kind == keyMarker && k.token != own && s.endless:
+		t.wrong = "a load waits for a marker that no lease explains"
+		to("is busy", t)
 	case k.kind == keyMarker && k.token == own && off == leaseOwnBusy:
 		t.wrong = "a load waits for its own lease"
 		to("is busy", t)
@@ -229,7 +243,7 @@ func leaseAcquire(s leaseState, off rule, i int, to func(string, leaseState)) {
 		if t.grants > 1 {
 			t.wrong = "two loads under one lease"
 		}
-		t.key = leaseKey{kind: keyMarker, token: own}
+		t.key, t.endless = leaseKey{kind: keyMarker, token: own}, false
 		if !s.lost {
 			u := t
 			u.lost = true
@@ -242,13 +256,18 @@ func leaseAcquire(s leaseState, off rule, i int, to func(string, leaseState)) {
 	}
 }
 
-// leaseRenew is renew.lua. Without an expiry to be seen, what matters is whose marker lives on.
+// leaseRenew is renew.lua. A renewal gives the marker a life of a lease again. Without an expiry to be seen, what matters is whose marker lives on.
 func leaseRenew(s leaseState, off rule, i int, to func(string, leaseState)) {
 	own := token(i, off)
 	if s.key.kind == keyMarker && s.key.token != own && s.key.token == s.crashed && off == leaseRenewAny {
 		t := s
 		t.wrong = "the lease of a dead holder is extended"
 		to("renews another's marker", t)
+	}
+	if s.endless && s.key.kind == keyMarker && s.key.token == own {
+		t := s
+		t.endless = false
+		to("renews its own marker", t)
 	}
 }
 
@@ -262,7 +281,7 @@ func leaseFill(s leaseState, off rule, i int, to func(string, leaseState)) {
 	}
 	t.loads[i] = leaseLoad{pc: loadOver}
 	if s.key.token == own && s.key.kind != keyEmpty || off == leaseFillAny {
-		t.key = leaseKey{kind: keyValue, token: own, version: l.version, tick: l.tick}
+		t.key, t.endless = leaseKey{kind: keyValue, token: own, version: l.version, tick: l.tick}, false
 		to("fills", t)
 		return
 	}

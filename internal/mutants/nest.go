@@ -49,8 +49,8 @@ var nestMutations = []mutation{
 	{
 		name: "place-after-lease", rule: "a load that waits for a place holds no lease",
 		file: "tier/lease.go",
-		old:  "\t\tif found.entry != nil {\n\t\t\trelease()\n\t\t\treturn found\n\t\t}\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n",
-		new:  "\t\tif found.entry != nil {\n\t\t\trelease()\n\t\t\treturn found\n\t\t}\n\t\trelease()\n\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tif answer.Granted {\n\t\t\trelease, _ = c.takePlace(waiting, f, nil)\n",
+		old:  "\t\trelease, err := c.takePlace(waiting, f, func() bool {\n",
+		new:  "\t\tc.remoteAcquire(ctx, remote.MaxLease, []remote.Ask{{Hold: hold, Dead: dead}})\n\t\tc.renew(ctx, []*lease{{space: f.space, hold: hold, asked: time.Now()}}, remote.MaxLease)\n\t\trelease, err := c.takePlace(waiting, f, func() bool {\n",
 		pkg:  "tier", run: "^TestNestedLoadsDoNotStarve$",
 	},
 	{

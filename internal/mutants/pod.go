@@ -20,8 +20,8 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-lease", rule: "a read notes the pod's number before the answer to a miss, which may be a value",
 		file: "tier/lease.go",
-		old:  "\t\tborn, at := c.guard.Number(), c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n",
-		new:  "\t\tat := c.now()\n\t\tanswer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tborn := c.guard.Number()\n",
+		old:  "\t\tborn, at, asked := c.guard.Number(), c.now(), time.Now()\n\t\tanswer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n",
+		new:  "\t\tat, asked := c.now(), time.Now()\n\t\tanswer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{

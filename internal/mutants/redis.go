@@ -226,8 +226,33 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "lease-not-renewed", rule: "a load under way renews its lease",
-		file: "tier/lease.go", old: `stop := c.renew(ctx, []*lease{held})`, new: `stop := func() {}`,
+		file: "tier/lease.go", old: `	c.renew(ctx, []*lease{held}, life)`, new: ``,
 		pkg: "tier", run: "^TestLeaseIsRenewed$", limit: 40 * second,
+	},
+	{
+		name: "lease-any-life", rule: "a marker with more life than a lease keeps nobody waiting",
+		file: "remote/lua/acquire.lua", old: `if left <= 2 * life then`, new: `if life then`,
+		pkg: "remote", run: "^TestMarkerWithMoreLifeThanALeaseIsFree$",
+	},
+	{
+		name: "lease-of-fixed-life", rule: "a lease lasts for a few of the space's loads",
+		file: "tier/lease_life.go", old: `life = leaseLoads * min(usual, remote.MaxLease)`, new: `life = remote.MaxLease`,
+		pkg: "tier", run: "^TestLeaseFollowsWhatLoadsTake$",
+	},
+	{
+		name: "lease-renewed-at-its-end", rule: "a lease is renewed well before it ends",
+		file: "tier/lease_life.go", old: `leaseTurns = 3 `, new: `leaseTurns = 1 `,
+		pkg: "tier", run: "^TestLeaseOutlastsALongLoad$",
+	},
+	{
+		name: "lease-not-held-until-the-fill", rule: "a lease is renewed until its value is in L2",
+		file: "tier/lease.go", old: "	for i, filled := range c.fillMany(ctx, fills) {\n		held := gots[i].lease\n", new: "	for _, got := range gots {\n		if got.lease.stop != nil {\n			got.lease.stop()\n		}\n	}\n	for i, filled := range c.fillMany(ctx, fills) {\n		held := gots[i].lease\n",
+		pkg: "tier", run: "^TestLeaseIsHeldUntilTheFill$",
+	},
+	{
+		name: "lease-granted-late-is-used", rule: "a lease counts from when the attempt began: one that was granted late is asked for again",
+		file: "tier/lease.go", old: `(took <= life/2 || late == maxLate)`, new: `(took >= 0 || late == maxLate)`,
+		pkg: "tier", run: "^TestLeaseThatWasGrantedLateIsAskedForAgain$",
 	},
 	{
 		name: "lease-waiters-not-woken", rule: "waiters are woken by the fill, not by polling alone",
