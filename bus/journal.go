@@ -90,12 +90,12 @@ func parseEntry(entry any) (f frame, err error) {
 	id, _ := pair[0].(string)
 	fields, _ := pair[1].([]any)
 	if len(fields) != 2 {
-		return frame{}, fmt.Errorf("%w: entry %q of the journal", errUnreadable, id)
+		return frame{}, fmt.Errorf("%w: entry %.128q of the journal", errUnreadable, id)
 	}
 	payload, _ := fields[1].(string)
 	number, _, _ := strings.Cut(id, "-")
 	if f.n, err = strconv.ParseUint(number, 10, 64); err != nil {
-		return frame{}, fmt.Errorf("%w: entry %q of the journal", errUnreadable, id)
+		return frame{}, fmt.Errorf("%w: entry %.128q of the journal", errUnreadable, id)
 	}
 	f.payload = []byte(payload)
 	return f, nil

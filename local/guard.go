@@ -75,6 +75,26 @@ func (g *Guard) Hear(tick uint64) {
 func (g *Guard) Apply(names []string, tick uint64) {
 	g.applying.Lock()
 	defer g.applying.Unlock()
+	g.applyLocked(names, tick)
+	g.Hear(tick)
+}
+
+// Drop outdates every entry of this pod that stands on one of names, and, in [Guard.Judge], values from elsewhere with ticks up to the highest
+// one heard. It is for an invalidation that failed before it had a tick; when it returns, no check passes for what was read before.
+//
+// No tick is made up for it. Were it the next one after the highest heard:
+//
+//	1 pod: has heard tick 7; drops a name at 8, and counts 8 as heard
+//	2 pod: loads another name, at tick 8, before its change
+//	3 another pod: takes tick 8 for that change, broadcasts it
+//	4 pod: hears it; its value stands at 8, and stays
+func (g *Guard) Drop(names []string) {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	g.applyLocked(names, g.Heard()|dropped)
+}
+
+func (g *Guard) applyLocked(names []string, tick uint64) {
 	g.hashes = g.hashes[:0]
 	for _, name := range names {
 		g.hashes = append(g.hashes, xxhash.Sum64String(name))
@@ -85,7 +105,6 @@ func (g *Guard) Apply(names []string, tick uint64) {
 		g.stripe(hash).Store(n)
 	}
 	g.number.Store(n)
-	g.Hear(tick)
 }
 
 // Flush outdates every entry born so far. The table keeps what it knows.

@@ -29,6 +29,10 @@ const ways = 16
 //	4 by number 9 nothing happened since; by tick 5, below the floor, Redis has to be asked, which knows tick 7
 //
 // Once it was judged, what happened before its number needs no other look.
+//
+// A name that the pod dropped by itself, because Redis gave no tick for its invalidation, stands in the table with the highest tick heard until
+// then and the mark dropped. A value from elsewhere is in doubt unless it is above that tick. An entry of this pod that was found valid at
+// a later number has passed that look, or was read from the source afterwards: it may stand at the tick itself.
 type table struct {
 	mu    sync.RWMutex // guards the fields below
 	sets  []set        // a power of two
@@ -45,6 +49,9 @@ type set struct {
 	floor   uint64
 	left    uint64
 }
+
+// dropped marks the tick of a name that has none of its own. Ticks are far below.
+const dropped = 1 << 63
 
 func newTable(size int) *table {
 	log := bits.Len(uint(max(size, ways)-1) / ways)
@@ -78,7 +85,7 @@ func (s *set) put(hash, tick, number uint64) {
 	oldest := 0
 	for i := range s.hashes {
 		if s.hashes[i] == hash && s.numbers[i] != 0 {
-			if s.ticks[i] < tick {
+			if s.ticks[i]&^dropped < tick&^dropped || tick&dropped != 0 {
 				s.ticks[i], s.numbers[i] = tick, number
 			}
 			return
@@ -87,7 +94,7 @@ func (s *set) put(hash, tick, number uint64) {
 			oldest = i
 		}
 	}
-	s.floor = max(s.floor, s.ticks[oldest])
+	s.floor = max(s.floor, s.ticks[oldest]&^dropped+s.ticks[oldest]>>63) // what stands at the tick of a dropped name is in doubt as well
 	s.left = s.numbers[oldest]
 	s.hashes[oldest], s.ticks[oldest], s.numbers[oldest] = hash, tick, number
 }
@@ -102,23 +109,24 @@ func (t *table) raise(tick uint64) {
 
 // judge says what the table knows of a value that stands on names and comes from elsewhere.
 func (t *table) judge(names []Name) Verdict {
-	return t.decide(names, func(*set) bool { return false })
+	return t.decide(names, 0, func(*set) bool { return false })
 }
 
 // judgeSince says what the table knows of an entry that stands on names and was valid at number.
 func (t *table) judgeSince(names []Name, number uint64) Verdict {
-	return t.decide(names, func(s *set) bool { return number >= s.left })
+	return t.decide(names, number, func(s *set) bool { return number >= s.left })
 }
 
-// decide takes a name without a tick above its own as valid if the set is complete for it or its tick is not below the floor.
-func (t *table) decide(names []Name, complete func(*set) bool) Verdict {
+// decide takes a name without a tick above its own as valid if the set is complete for it or its tick is not below the floor. number is one
+// at which the entry was valid; 0: none.
+func (t *table) decide(names []Name, number uint64, complete func(*set) bool) Verdict {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	verdict := Valid
 	for i := range names {
 		n := &names[i]
 		s := t.setOf(n.hash)
-		if s.tick(n.hash) > n.Tick {
+		if s.outdates(n, number) {
 			return Dead
 		}
 		if n.Tick < max(t.floor, s.floor) && !complete(s) {
@@ -128,11 +136,27 @@ func (t *table) decide(names []Name, complete func(*set) bool) Verdict {
 	return verdict
 }
 
+// outdates reports whether an invalidation of a name is known that an entry which was valid at number does not reflect.
+func (s *set) outdates(n *Name, number uint64) bool {
+	for i := range s.hashes {
+		if s.hashes[i] != n.hash {
+			continue
+		}
+		if tick := s.ticks[i]; tick&dropped == 0 {
+			return tick > n.Tick // 0 also where the place is free
+		} else if number < s.numbers[i] {
+			return tick&^dropped >= n.Tick
+		}
+		return false
+	}
+	return false
+}
+
 // tick is the highest one that is known of a name; 0 for none.
 func (s *set) tick(hash uint64) uint64 {
 	for i := range s.hashes {
 		if s.hashes[i] == hash {
-			return s.ticks[i] // 0 also where the place is free
+			return s.ticks[i] &^ dropped
 		}
 	}
 	return 0

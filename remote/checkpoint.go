@@ -10,7 +10,7 @@ import (
 func (s *Store) Checkpoint(ctx context.Context, feed string) (position, server string, err error) {
 	reply, err := checkpointScript.Run(ctx, s.client, []string{s.feedKey(feed)}).StringSlice()
 	if err != nil {
-		return "", "", fmt.Errorf("remote: checkpoint of %q: %w", feed, err)
+		return "", "", fmt.Errorf("remote: checkpoint of %.128q: %w", feed, err)
 	}
 	return reply[0], reply[1], nil
 }
@@ -27,7 +27,7 @@ func (s *Store) Checkpoint(ctx context.Context, feed string) (position, server s
 func (s *Store) Advance(ctx context.Context, feed, server, from, to string) (bool, error) {
 	n, err := advanceScript.Run(ctx, s.client, []string{s.feedKey(feed)}, server, from, to).Int()
 	if err != nil {
-		return false, fmt.Errorf("remote: advance %q: %w", feed, err)
+		return false, fmt.Errorf("remote: advance %.128q: %w", feed, err)
 	}
 	return n == 1, nil
 }

@@ -44,7 +44,7 @@ func CheckCodec(c Codec, v any) error {
 	}
 	switch {
 	case name == "" || len(name) > MaxCodecName || strings.ContainsFunc(name, wrong):
-		return fmt.Errorf("the codec's name %q: 1 to %d letters, digits, '_', '-' and '.'", name, MaxCodecName)
+		return fmt.Errorf("the codec's name %.128q: 1 to %d letters, digits, '_', '-' and '.'", name, MaxCodecName)
 	case name == AbsentCodec:
 		return fmt.Errorf("the codec's name %q is taken", name)
 	}

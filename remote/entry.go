@@ -41,7 +41,7 @@ func storedOf(cmd *redis.StringCmd, key string) Stored {
 	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
 		return Stored{Raw: []byte{}}
 	case err != nil:
-		return Stored{Err: fmt.Errorf("remote: get %q: %w", key, err)}
+		return Stored{Err: fmt.Errorf("remote: get %.128q: %w", key, err)}
 	case len(raw) > 0 && raw[0] == kindMarker:
 		return Stored{}
 	}

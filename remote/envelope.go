@@ -72,7 +72,7 @@ func (e *Envelope) appendHead(b []byte, payload int) ([]byte, error) {
 		return nil, fmt.Errorf("remote: an entry with %d names: at most %d are stored", len(e.Names), MaxNames)
 	}
 	if len(e.Codec) > MaxCodecName {
-		return nil, fmt.Errorf("remote: codec %q: a codec's name has at most %d bytes", e.Codec, MaxCodecName)
+		return nil, fmt.Errorf("remote: codec %.128q: a codec's name has at most %d bytes", e.Codec, MaxCodecName)
 	}
 	if payload > math.MaxInt32 {
 		return nil, fmt.Errorf("remote: a value of %d bytes: at most %d are stored", payload, math.MaxInt32)
@@ -166,12 +166,12 @@ func (e *Envelope) decodeNames(b []byte, count int) (rest []byte, err error) {
 		b = b[n+int(size):]
 		delta, n := binary.Varint(b)
 		if !minimal(b, n) {
-			return nil, fmt.Errorf("%w: broken tick of %q", ErrUnreadable, text)
+			return nil, fmt.Errorf("%w: broken tick of %.128q", ErrUnreadable, text)
 		}
 		b = b[n:]
 		tick := e.Tick + uint64(delta)
 		if tick > MaxTick {
-			return nil, fmt.Errorf("%w: tick %d of %q", ErrUnreadable, tick, text)
+			return nil, fmt.Errorf("%w: tick %d of %.128q", ErrUnreadable, tick, text)
 		}
 		e.Names = append(e.Names, Name{Text: text, Tick: tick})
 	}

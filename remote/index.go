@@ -46,7 +46,7 @@ func (s *Store) Index(ctx context.Context, entries []Dependent) error {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("remote: index %d entries, the first %q: %w", len(entries), entries[0].Key, err)
+		return fmt.Errorf("remote: index %d entries, the first %.128q: %w", len(entries), entries[0].Key, err)
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func (s *Store) dropOutdated(ctx context.Context, tags []Name, taken [][]string)
 func (s *Store) Dependents(ctx context.Context, tag string, cursor uint64) (keys []string, next uint64, err error) {
 	pairs, next, err := s.client.ZScan(ctx, s.indexKey(tag), cursor, "", indexPage).Result()
 	if err != nil {
-		return nil, 0, fmt.Errorf("remote: dependents of %q: %w", tag, err)
+		return nil, 0, fmt.Errorf("remote: dependents of %.128q: %w", tag, err)
 	}
 	for pair := range slices.Chunk(pairs, 2) { // entry, tick
 		keys = append(keys, pair[0])

@@ -11,7 +11,7 @@ import (
 func (s *Store) Lead(ctx context.Context, feed, holder string, ttl time.Duration) (bool, error) {
 	n, err := leadScript.Run(ctx, s.client, []string{s.leadKey(feed)}, holder, max(1, ttl.Milliseconds())).Int()
 	if err != nil {
-		return false, fmt.Errorf("remote: lease of %q: %w", feed, err)
+		return false, fmt.Errorf("remote: lease of %.128q: %w", feed, err)
 	}
 	return n == 1, nil
 }
@@ -19,7 +19,7 @@ func (s *Store) Lead(ctx context.Context, feed, holder string, ttl time.Duration
 // Resign gives the lease of feed back, if holder has it.
 func (s *Store) Resign(ctx context.Context, feed, holder string) error {
 	if err := resignScript.Run(ctx, s.client, []string{s.leadKey(feed)}, holder).Err(); err != nil {
-		return fmt.Errorf("remote: give back the lease of %q: %w", feed, err)
+		return fmt.Errorf("remote: give back the lease of %.128q: %w", feed, err)
 	}
 	return nil
 }

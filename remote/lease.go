@@ -98,7 +98,7 @@ func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []L
 			err = tickErr
 		}
 		if err != nil {
-			lease = Lease{Err: fmt.Errorf("remote: lease %q: %w", asks[i].Key, err)}
+			lease = Lease{Err: fmt.Errorf("remote: lease %.128q: %w", asks[i].Key, err)}
 		}
 		lease.Tick = last
 		leases[i] = lease
@@ -182,13 +182,13 @@ func filledOf(cmd *redis.Cmd, f Fill) Filled {
 	if f.Value == nil {
 		n, err := cmd.Int()
 		if err != nil {
-			err = fmt.Errorf("remote: release %q: %w", f.Key, err)
+			err = fmt.Errorf("remote: release %.128q: %w", f.Key, err)
 		}
 		return Filled{Waiters: n == 1, Err: err}
 	}
 	reply, err := cmd.Int64Slice()
 	if err != nil {
-		return Filled{Err: fmt.Errorf("remote: fill %q: %w", f.Key, err)}
+		return Filled{Err: fmt.Errorf("remote: fill %.128q: %w", f.Key, err)}
 	}
 	return Filled{Stored: reply[0] == 1, Waiters: len(reply) == 2 && reply[1] == 1}
 }

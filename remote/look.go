@@ -31,7 +31,7 @@ func (s *Store) Look(ctx context.Context, key string) (Sight, error) {
 		value, left = p.Get(ctx, s.EntryKey(key)), p.PTTL(ctx, s.EntryKey(key))
 	})
 	if err != nil && !strings.HasPrefix(err.Error(), "WRONGTYPE") {
-		return Sight{}, fmt.Errorf("remote: look at %q: %w", key, err)
+		return Sight{}, fmt.Errorf("remote: look at %.128q: %w", key, err)
 	}
 	sight := Sight{Left: max(0, left.Val())}
 	raw, err := value.Bytes()

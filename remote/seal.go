@@ -113,7 +113,7 @@ func (k *Keyring) Seal(e *Envelope, entryKey string) error {
 
 func (k *Keyring) seal(e *Envelope, entryKey string, nonce [nonceLen]byte) error {
 	if e.KeyID != 0 {
-		return fmt.Errorf("remote: encrypt %q: it is encrypted already, with key %d", entryKey, e.KeyID)
+		return fmt.Errorf("remote: encrypt %.128q: it is encrypted already, with key %d", entryKey, e.KeyID)
 	}
 	ring := k.keys.Load() // once: it may be replaced meanwhile
 	if ring == nil {

@@ -71,7 +71,7 @@ func (s *Store) Claim(ctx context.Context, name string, since, tick uint64) (cle
 	bucket := s.bucketKey(bucketOf(name))
 	answer, err := claimScript.Run(ctx, s.client, []string{bucket}, tick, bucketCapacity, since, name).Int()
 	if err != nil {
-		return false, true, fmt.Errorf("remote: claim %q: %w", name, err)
+		return false, true, fmt.Errorf("remote: claim %.128q: %w", name, err)
 	}
 	return answer == noteNews, answer != noteMissing, nil
 }

@@ -62,7 +62,7 @@ func LatestTick() uint64 { return uint64(time.Now().AddDate(10, 0, 0).UnixMicro(
 func parseTick(text string) (uint64, error) {
 	tick, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || tick > MaxTick {
-		return 0, fmt.Errorf("remote: the counter holds %q: %w", text, cmp.Or(err, strconv.ErrRange))
+		return 0, fmt.Errorf("remote: the counter holds %.128q: %w", text, cmp.Or(err, strconv.ErrRange))
 	}
 	return tick, nil
 }

@@ -14,7 +14,7 @@ var ErrNotFound = errors.New("tier: not found")
 type absent struct{ err error } // made once, so that a hit allocates nothing
 
 func (sp *space) absent(id string) *absent {
-	return &absent{fmt.Errorf("tier: get %q: %w", sp.key(id), ErrNotFound)}
+	return &absent{fmt.Errorf("tier: get %s: %w", shown(sp.key(id)), ErrNotFound)}
 }
 
 func isAbsent(value any) bool {

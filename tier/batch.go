@@ -21,7 +21,7 @@ func (b *Batch[V]) Set(id string, v V) { b.core.give(id, v, nil) }
 // Fail gives the error of id alone. [ErrNotFound] is remembered.
 func (b *Batch[V]) Fail(id string, err error) {
 	if err == nil {
-		err = fmt.Errorf("tier: Batch.Fail(%q) without an error", id)
+		err = fmt.Errorf("tier: Batch.Fail(%s) without an error", shown(id))
 	}
 	b.core.give(id, nil, err)
 }
@@ -92,7 +92,7 @@ func (b *batch) outcome(id string, err error) (any, error) {
 	case err != nil:
 		return nil, err
 	case b.unasked != "": // perhaps this one, spelt otherwise: not found would be a guess
-		return nil, fmt.Errorf("tier: LoadMany gave %q, which it was not asked for, and nothing for %q", b.unasked, id)
+		return nil, fmt.Errorf("tier: LoadMany gave %s, which it was not asked for, and nothing for %s", shown(b.unasked), shown(id))
 	}
 	return nil, ErrNotFound
 }

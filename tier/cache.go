@@ -44,7 +44,7 @@ type Config struct {
 	// Redis is L2 and the bus: a *redis.Client (also of Sentinel), or a *redis.ClusterClient with ContextTimeoutEnabled and without
 	// ReadOnly, RouteByLatency, RouteRandomly.
 	// nil: L1 alone, in this process. The caller closes it, after the cache. Without ContextTimeoutEnabled the cache uses a
-	// copy of the client with timeouts, which go-redis makes without the client's hooks: set it if you trace through hooks.
+	// copy of the client with timeouts, which go-redis makes without the client's hooks, and logs a warning: set it.
 	Redis redis.UniversalClient
 
 	// L1Bytes bounds the values held in this pod, by their encoded size and about 200 bytes an entry. Zero: DefaultL1Bytes.
@@ -173,9 +173,13 @@ type Cache struct {
 // Open makes a cache. It talks to Redis in the background and waits at most about a second, and no longer than ctx, for the
 // first subscription; Redis being down is no error, reads then go to their loaders. Close the cache when done.
 func Open(ctx context.Context, cfg Config) (*Cache, error) {
+	given := cfg.Redis
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("tier: open: %w", err)
+	}
+	if given != cfg.Redis {
+		cfg.Logger.Warn("tier: "+hookless, "cache", cfg.Name)
 	}
 	store, err := local.NewStore(cfg.L1Bytes)
 	if err != nil {
@@ -205,6 +209,10 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.awaitSync(ctx)
 	return c, nil
 }
+
+// hookless is what a client without ContextTimeoutEnabled costs.
+const hookless = "Config.Redis was made without ContextTimeoutEnabled: the cache uses a copy of it with timeouts, and go-redis gives a copy none of " +
+	"the client's hooks, such as those of tracing: set redis.Options.ContextTimeoutEnabled"
 
 // awaitSync gives the first subscription a moment, so that a pod that has just started has a working L1.
 func (c *Cache) awaitSync(ctx context.Context) {

@@ -20,12 +20,26 @@ import (
 // is recorded by itself.
 //
 // It may be called from several goroutines of one load, before the load returns. A malformed entity or id fails the load. Outside a
-// load, or after it has returned, it is counted (tandem_stray_dependencies_total) and does nothing.
+// load, or after it has returned, it is counted (tandem_stray_dependencies_total) and does nothing; after, it is also logged, once for
+// each space.
 func DependsOn(ctx context.Context, entity, id string) {
 	d, _ := ctx.Value(dependenciesKey{}).(*dependencies)
 	if d == nil || !d.add(entity, id) {
 		strayDependencies.Add(1)
+		d.warnOfStray(entity)
 	}
+}
+
+// warnOfStray logs, once a space, that a load had returned when a dependency was recorded. nil: no load, and so no logger.
+func (d *dependencies) warnOfStray(entity string) {
+	if d == nil {
+		return
+	}
+	sp := d.flight.space
+	sp.strayed.Do(func() {
+		d.cache.cfg.Logger.Warn("tier: DependsOn was called after its load had returned: an invalidation will miss the value",
+			"cache", d.cache.cfg.Name, "space", sp.name, "entity", beginning(entity))
+	})
 }
 
 // strayDependencies counts calls of DependsOn that no load heard. It is the process's: without a load there is no cache to count them.
@@ -117,7 +131,9 @@ func (d *dependencies) add(entity, id string) bool {
 	case d.sealed:
 		return false
 	case err != nil:
-		d.err = errors.Join(d.err, fmt.Errorf("DependsOn(%q, %q): %w", entity, id, err))
+		if d.err == nil { // the first will do: there may be a million
+			d.err = fmt.Errorf("DependsOn(%s, %s): %w", shown(entity), shown(id), err)
+		}
 	default:
 		d.putLocked(Tag(entity, id), d.tick)
 		d.putLocked(Entity(entity), d.tick)

@@ -109,7 +109,7 @@ func (s *Space[V]) Explain(ctx context.Context, id string) (Explanation, error) 
 
 func (sp *space) explain(ctx context.Context, id string) (Explanation, error) {
 	if err := checkID(id); err != nil {
-		return Explanation{}, fmt.Errorf("tier: explain %q: %w", sp.key(id), err)
+		return Explanation{}, fmt.Errorf("tier: explain %s: %w", shown(sp.key(id)), err)
 	}
 	c := sp.cache
 	e := Explanation{

@@ -24,10 +24,14 @@ const MaxCounts = 32
 // maxProblem bounds what a report says of a problem, in bytes.
 const maxProblem = 256
 
-// Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it.
+// Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it. After Close its error
+// is [ErrClosed].
 func (c *Cache) Feed(name string) (*Feed, error) {
 	if err := checkWord("feed", name); err != nil {
 		return nil, fmt.Errorf("tier: %w", err)
+	}
+	if c.flights.isClosed() {
+		return nil, fmt.Errorf("tier: feed %q: %w", name, ErrClosed)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 func (c *Cache) Dependents(ctx context.Context, entity, id string) iter.Seq2[string, error] {
 	return func(yield func(key string, err error) bool) {
 		if err := c.dependents(ctx, entity, id, func(key string) bool { return yield(key, nil) }); err != nil {
-			yield("", fmt.Errorf("tier: dependents of %q: %w", Tag(entity, id), err))
+			yield("", fmt.Errorf("tier: dependents of %s: %w", shown(Tag(entity, id)), err))
 		}
 	}
 }

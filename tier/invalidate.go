@@ -19,8 +19,8 @@ const invalidateBatch = 512
 // object of an entity ([Entity]), whole spaces ([SpaceName]). Call it after the source was changed.
 //
 // nil means acknowledged: L2 has forgotten them, the broadcast is out, and no read that starts later on this pod returns an
-// older value. After an error, which names Redis or a malformed name, nothing is promised: call it again, or let the feed that
-// carries the same change do it. A malformed name refuses the whole call before anything is done.
+// older value. After an error of Redis call it again, or let the feed that carries the same change do it: this pod has dropped what it had
+// of names, nothing is promised of others. A malformed name refuses the whole call before anything is done.
 func (c *Cache) Invalidate(ctx context.Context, names ...string) error {
 	return c.invalidate(ctx, originAPI, names)
 }
@@ -46,7 +46,8 @@ func (c *Cache) invalidate(ctx context.Context, origin string, names []string) e
 	for len(names) > 0 {
 		n := min(len(names), invalidateBatch)
 		if err := c.invalidateOnce(ctx, origin, names[:n]); err != nil {
-			return fmt.Errorf("tier: invalidate %d names, the first %q: %w", n, names[0], err)
+			c.drop(names[n:]) // nobody will try them before the caller does
+			return fmt.Errorf("tier: invalidate %d names, the first %s: %w", n, shown(names[0]), err)
 		}
 		names = names[n:]
 	}
@@ -90,6 +91,7 @@ func (c *Cache) invalidateOnce(ctx context.Context, origin string, names []strin
 func (c *Cache) invalidateRemote(ctx context.Context, origin string, names []string) error {
 	tick, err := c.takeTick(ctx)
 	if err != nil {
+		c.drop(names)
 		return err
 	}
 	defer func() { c.apply(names, tick) }() // also after an error: the source may have changed; it is counted when the bus brings it
@@ -166,10 +168,23 @@ func (c *Cache) publish(ctx context.Context, origin string, names []string, tick
 	return c.bus.Publish(ctx, bus.Message{Kind: bus.Invalidate, Tick: tick, Origin: origin, Names: names})
 }
 
-// apply outdates names in this pod. Deleting them from L1 only frees their room; who waits for another pod's load of one of
-// them may find its lease free.
+// apply outdates names in this pod. Deleting them from L1 only frees their room.
 func (c *Cache) apply(names []string, tick uint64) {
 	c.guard.Apply(names, tick)
+	c.free(names)
+}
+
+// drop outdates names in this pod where their invalidation got no tick: the source may have changed, and this pod's callers know. What others
+// have stays as it is.
+func (c *Cache) drop(names []string) {
+	if len(names) > 0 {
+		c.guard.Drop(names)
+		c.free(names)
+	}
+}
+
+// free deletes what was outdated from L1; who waits for another pod's load of it may find its lease free.
+func (c *Cache) free(names []string) {
 	waited := c.waiters.some() // who comes later asks Redis when the names are deleted there
 	var sp *space              // of the key before
 	for kind, run := range runs(names) {

@@ -122,6 +122,8 @@ func isOf(kind, name string) bool {
 	return len(name) > len(kind) && name[len(kind)] == ':' && name[:len(kind)] == kind
 }
 
+const maxBadNames = 8 // that one error lists
+
 // checkNames says which of names are not ones that [Cache.Invalidate] takes.
 func checkNames(names []string) error {
 	var errs []error
@@ -133,7 +135,10 @@ func checkNames(names []string) error {
 				err = checkRest(kind, name[len(kind):])
 			}
 			if err != nil {
-				errs = append(errs, fmt.Errorf("tier: invalidate %q: %w", name, err))
+				errs = append(errs, fmt.Errorf("tier: invalidate %s: %w", shown(name), err))
+			}
+			if len(errs) == maxBadNames {
+				return errors.Join(append(errs, errors.New("tier: there may be more"))...)
 			}
 		}
 	}
@@ -205,7 +210,7 @@ func checkTagID(id string) error {
 func checkSpaceName(name string) error {
 	domain, kind, ok := strings.Cut(name, ":")
 	if !ok {
-		return fmt.Errorf("the space name %q has no colon: it reads domain:type, as in orders:account", name)
+		return fmt.Errorf("the space name %s has no colon: it reads domain:type, as in orders:account", shown(name))
 	}
 	return errors.Join(checkWord("domain", domain), checkWord("type", kind))
 }
@@ -213,7 +218,7 @@ func checkSpaceName(name string) error {
 // checkWord accepts 1 to 64 letters, digits, '_', '-' and '.'.
 func checkWord(what, word string) error {
 	if word == "" || len(word) > 64 {
-		return fmt.Errorf("the %s %q has %d bytes: 1 to 64", what, word, len(word))
+		return fmt.Errorf("the %s %s has %d bytes: 1 to 64", what, shown(word), len(word))
 	}
 	for _, c := range word { // no call in it: every name is checked where it is sent and where it is heard
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'

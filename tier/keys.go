@@ -124,7 +124,7 @@ func (c *Cache) keys(ctx context.Context, q KeyQuery, within string) iter.Seq2[K
 			return !stopped
 		}
 		if err := c.eachKey(ctx, q, within, show); err != nil && !stopped {
-			yield(KeyInfo{}, fmt.Errorf("tier: keys %q: %w", q.Pattern, err))
+			yield(KeyInfo{}, fmt.Errorf("tier: keys %s: %w", shown(q.Pattern), err))
 		}
 	}
 }
@@ -231,5 +231,5 @@ func keysError(op string, q KeyQuery, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("tier: %s keys %q: %w", op, q.Pattern, err)
+	return fmt.Errorf("tier: %s keys %s: %w", op, shown(q.Pattern), err)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -14,12 +16,31 @@ type PanicError struct {
 	Stack []byte // of the loader
 }
 
-// Error shows the value and the stack.
+// Error shows the beginning of the value, and the function that panicked with its line. Errors reach clients: the stack stays in its field.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
-		return fmt.Sprintf("the loader called runtime.Goexit\n\n%s", e.Stack)
+		return "the loader called runtime.Goexit" + e.where()
 	}
-	return fmt.Sprintf("the loader panicked: %v\n\n%s", e.Value, e.Stack)
+	return fmt.Sprintf("the loader panicked: %s%s", beginning(fmt.Sprint(e.Value)), e.where())
+}
+
+// where is the innermost function in the stack that is not the runtime's; "" if there is none.
+func (e *PanicError) where() string {
+	panicked, function := false, ""
+	for line := range strings.Lines(string(e.Stack)) {
+		file, isFile := strings.CutPrefix(line, "\t")
+		switch {
+		case isFile && function != "":
+			file, _, _ = strings.Cut(strings.TrimSpace(file), " +0x")
+			return fmt.Sprintf(" in %s (%s)", function, path.Base(file))
+		case isFile:
+		case strings.HasPrefix(line, "panic("), strings.HasPrefix(line, "runtime.Goexit("):
+			panicked = true
+		case panicked && !strings.HasPrefix(line, "runtime."):
+			function = line[:max(0, strings.LastIndexByte(line, '('))]
+		}
+	}
+	return ""
 }
 
 // Unwrap returns the value passed to panic when it is an error.
@@ -79,7 +100,7 @@ func (c *Cache) takePlace(ctx context.Context, f *flight, look func() bool) (rel
 
 // noPlace is the error of a flight that has waited for a place until ctx ended.
 func (f *flight) noPlace(ctx context.Context) error {
-	return fmt.Errorf("tier: load %q: waiting behind MaxLoads: %w", f.key(), context.Cause(ctx))
+	return fmt.Errorf("tier: load %s: waiting behind MaxLoads: %w", shown(f.key()), context.Cause(ctx))
 }
 
 // patience is the context of what a load waits for before it begins. A load inside another waits half as long, so that it has its turn

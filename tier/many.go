@@ -55,7 +55,7 @@ func (sp *space) readMany(ctx context.Context, ids []string, load loader) []answ
 			answers[i].err = sp.noLoader(id)
 		default:
 			if err := checkID(id); err != nil {
-				answers[i].err = fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+				answers[i].err = fmt.Errorf("tier: get %s: %w", shown(sp.key(id)), err)
 				continue
 			}
 			open = append(open, i)
@@ -80,7 +80,7 @@ func (sp *space) readRound(ctx context.Context, came arrival, ids []string, load
 		e, f, lead, err := c.join(ctx, sp, ids[i], load)
 		switch {
 		case err != nil:
-			answers[i].err = fmt.Errorf("tier: get %q: %w", sp.key(ids[i]), err)
+			answers[i].err = fmt.Errorf("tier: get %s: %w", shown(sp.key(ids[i])), err)
 			continue
 		case e != nil:
 			sp.stats.l1Hits.inc()
@@ -108,7 +108,7 @@ func (sp *space) readRound(ctx context.Context, came arrival, ids []string, load
 		c.flights.leave(c.dependenciesOf(ctx), f)
 		switch {
 		case err != nil:
-			answers[i].err = fmt.Errorf("tier: get %q: %w", sp.key(ids[i]), err)
+			answers[i].err = fmt.Errorf("tier: get %s: %w", shown(sp.key(ids[i])), err)
 		case f.err != nil:
 			answers[i].err = f.err
 		case !c.serves(f, came):

@@ -46,7 +46,7 @@ func (sp *space) usable(e *local.Entry) bool {
 // not trusted may not have heard of 2: there the flight must have read late enough, whatever it stands on.
 func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry, Tier, error) {
 	if err := checkID(id); err != nil {
-		return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+		return nil, "", fmt.Errorf("tier: get %s: %w", shown(sp.key(id)), err)
 	}
 	c := sp.cache
 	came := c.arrive()
@@ -55,7 +55,7 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		e, f, lead, err := c.join(ctx, sp, id, load)
 		switch {
 		case err != nil:
-			return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+			return nil, "", fmt.Errorf("tier: get %s: %w", shown(sp.key(id)), err)
 		case e != nil:
 			sp.stats.l1Hits.inc()
 			return e, TierL1, nil
@@ -68,7 +68,7 @@ func (sp *space) read(ctx context.Context, id string, load loader) (*local.Entry
 		err = f.wait(ctx)
 		c.flights.leave(c.dependenciesOf(ctx), f)
 		if err != nil {
-			return nil, "", fmt.Errorf("tier: get %q: %w", sp.key(id), err)
+			return nil, "", fmt.Errorf("tier: get %s: %w", shown(sp.key(id)), err)
 		}
 		if f.err != nil {
 			return nil, "", f.err

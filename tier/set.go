@@ -24,7 +24,7 @@ import (
 // do not have the race. v depends on its key alone: what its loader records with [DependsOn], Set does not know.
 func (s *Space[V]) Set(ctx context.Context, id string, v V) error {
 	if feed := s.core.strategy.feed; feed != "" {
-		return fmt.Errorf("tier: set %q: the feed %q keeps this space true, and a value from before Set could outlive its change: use SetWith, or take a Snapshot before the write", s.core.key(id), feed)
+		return fmt.Errorf("tier: set %s: the feed %q keeps this space true, and a value from before Set could outlive its change: use SetWith, or take a Snapshot before the write", shown(s.core.key(id)), feed)
 	}
 	snap, err := s.core.snapshot(ctx, id)
 	if err != nil {
@@ -89,6 +89,7 @@ func (s *Space[V]) Snapshot(ctx context.Context, id string) (*Snapshot[V], error
 func (s *Snapshot[V]) DependsOn(entity, id string) {
 	if !s.core.deps.add(entity, id) {
 		strayDependencies.Add(1)
+		s.core.deps.warnOfStray(entity)
 	}
 }
 
@@ -116,10 +117,10 @@ type snapshot struct {
 func (sp *space) snapshot(ctx context.Context, id string) (*snapshot, error) {
 	c := sp.cache
 	if err := checkID(id); err != nil {
-		return nil, fmt.Errorf("tier: set %q: %w", sp.key(id), err)
+		return nil, fmt.Errorf("tier: set %s: %w", shown(sp.key(id)), err)
 	}
 	if c.flights.isClosed() {
-		return nil, fmt.Errorf("tier: set %q: %w", sp.key(id), ErrClosed)
+		return nil, fmt.Errorf("tier: set %s: %w", shown(sp.key(id)), ErrClosed)
 	}
 	var tick uint64
 	var err error
@@ -150,7 +151,7 @@ func (s *snapshot) run(ctx context.Context, write func(ctx context.Context) (any
 	value, err := s.write(ctx, write)
 	returned = true
 	if err != nil {
-		return errors.Join(fmt.Errorf("tier: set %q: %w", s.key(), err), s.invalidate(after))
+		return errors.Join(fmt.Errorf("tier: set %s: %w", shown(s.key()), err), s.invalidate(after))
 	}
 	return s.set(after, value, time.Since(s.began.wall))
 }
@@ -166,13 +167,13 @@ func (s *snapshot) write(ctx context.Context, write func(ctx context.Context) (a
 // set outdates the entry and stores value, which took so long to write, if it may.
 func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error {
 	if s.used.Swap(true) {
-		return fmt.Errorf("tier: set %q: the snapshot was used already: take one before each write", s.key())
+		return fmt.Errorf("tier: set %s: the snapshot was used already: take one before each write", shown(s.key()))
 	}
 	var kept *local.Entry
 	defer func() { s.handOver(kept) }()
 	r := s.deps.seal(loaded{value: value, took: took})
 	if r.err != nil {
-		return errors.Join(fmt.Errorf("tier: set %q: %w", s.key(), r.err), s.invalidate(ctx))
+		return errors.Join(fmt.Errorf("tier: set %s: %w", shown(s.key()), r.err), s.invalidate(ctx))
 	}
 	stats := &s.space.stats
 	if why, ok := s.usable(); !ok {
@@ -193,7 +194,7 @@ func (s *snapshot) set(ctx context.Context, value any, took time.Duration) error
 		stats.notSet.Inc()
 	}
 	if err != nil {
-		return fmt.Errorf("tier: set %q: %w", s.key(), err)
+		return fmt.Errorf("tier: set %s: %w", shown(s.key()), err)
 	}
 	return nil
 }

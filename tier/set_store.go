@@ -81,6 +81,7 @@ func (c *Cache) setRemote(ctx context.Context, o offer) (stored bool, err error)
 	names := []string{o.name()}
 	tick, err := c.takeTick(ctx)
 	if err != nil {
+		c.drop(names)
 		return false, err
 	}
 	clean, err := c.claim(ctx, o, tick)

@@ -44,7 +44,7 @@ func (c *Cache) loadSource(ctx context.Context, f *flight, release func(), held 
 func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
 	sp.stats.loaded(r.took, r.err)
 	if r.err != nil {
-		return fetched{err: fmt.Errorf("tier: load %q: %w", sp.key(id), r.err), from: tierSource, lease: held}
+		return fetched{err: fmt.Errorf("tier: load %s: %w", shown(sp.key(id)), r.err), from: tierSource, lease: held}
 	}
 	e, env := sp.enter(id, began, r)
 	if held != nil && !held.unfilled && env != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tandem-cache/tandem/local"
@@ -113,14 +114,14 @@ type Space[V any] struct {
 	clone   func(V) V // nil: readers share
 }
 
-// NewSpace adds a space to a cache. All pods must give a space the same strategy.
+// NewSpace adds a space to a cache. All pods must give a space the same strategy. After Close its error is [ErrClosed].
 func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	if c == nil {
-		return nil, fmt.Errorf("tier: space %q: the cache is nil", cfg.Name)
+		return nil, fmt.Errorf("tier: space %s: the cache is nil", shown(cfg.Name))
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("tier: space %q: %w", cfg.Name, err)
+		return nil, fmt.Errorf("tier: space %s: %w", shown(cfg.Name), err)
 	}
 	core := &space{
 		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
@@ -192,7 +193,7 @@ func (s *Space[V]) miss(ctx context.Context, id string, load loader) (v V, err e
 }
 
 func (sp *space) noLoader(id string) error {
-	return fmt.Errorf("tier: get %q: no loader: set SpaceConfig.Load or LoadMany, or give one to GetWith", sp.key(id))
+	return fmt.Errorf("tier: get %s: no loader: set SpaceConfig.Load or LoadMany, or give one to GetWith", shown(sp.key(id)))
 }
 
 // value is what a reader gets of an entry.
@@ -258,6 +259,7 @@ type space struct {
 	sizes       meanSize  // of its values in L2
 	usual       usualTime // from asking for a lease until its value is in L2
 	entities    entitySet // what its loaders have depended on
+	strayed     sync.Once // logs the first dependency that came too late
 	stats       spaceStats
 }
 
@@ -266,6 +268,9 @@ func (c *Cache) addSpace(sp *space) error {
 	name, _, _ := strings.Cut(sp.name, ":")
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flights.isClosed() {
+		return fmt.Errorf("tier: space %q: %w", sp.name, ErrClosed)
+	}
 	if c.byName[sp.name] != nil {
 		return fmt.Errorf("tier: space %q: the cache has a space of this name already: open a space once and share it", sp.name)
 	}

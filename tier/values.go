@@ -85,7 +85,7 @@ func (sp *space) encodeLoaded(env *remote.Envelope, r loaded, expires time.Durat
 func (sp *space) encode(value any) (payload []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("tier: encode %T: panic: %v", value, r)
+			err = fmt.Errorf("tier: encode %T: panic: %s", value, beginning(fmt.Sprint(r)))
 		}
 	}()
 	payload, err = sp.format.codec.Encode(value)
@@ -99,7 +99,7 @@ func (sp *space) encode(value any) (payload []byte, err error) {
 func (sp *space) decode(payload []byte) (value any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("tier: decode: panic: %v", r)
+			err = fmt.Errorf("tier: decode: panic: %s", beginning(fmt.Sprint(r)))
 		}
 	}()
 	return sp.format.decode(payload)

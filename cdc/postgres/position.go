@@ -26,7 +26,7 @@ var errNoTimeline = errors.New("postgres: the position names no timeline")
 
 // parsePosition takes exactly what String writes.
 func parsePosition(s string) (position, error) {
-	bad := fmt.Errorf("postgres: position %q: want <system identifier>/<timeline>/<LSN>", s)
+	bad := fmt.Errorf("postgres: position %.128q: want <system identifier>/<timeline>/<LSN>", s)
 	system, rest, _ := strings.Cut(s, "/")
 	id, err := strconv.ParseUint(system, 10, 64)
 	if err != nil {

@@ -23,7 +23,7 @@ func parsePosition(s string) (position, error) {
 	replay, err := base64.RawURLEncoding.DecodeString(text)
 	p := position{org: org, topic: topic, replay: replay}
 	if err != nil || org == "" || topic == "" || len(replay) == 0 || p.String() != s {
-		return position{}, fmt.Errorf("salesforce: position %q: want <org id> <topic> <replay id>", s)
+		return position{}, fmt.Errorf("salesforce: position %.128q: want <org id> <topic> <replay id>", s)
 	}
 	return p, nil
 }

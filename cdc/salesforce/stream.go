@@ -74,7 +74,7 @@ func (s *stream) Ack(_ context.Context, text string) error {
 		return err
 	}
 	if p.org != s.org || p.topic != s.client.source.cfg.Topic {
-		return fmt.Errorf("salesforce: acknowledge %q: no batch of this stream carried it", text)
+		return fmt.Errorf("salesforce: acknowledge %.128q: no batch of this stream carried it", text)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func mutations() []mutation {
 	for _, of := range [][]mutation{
 		guardMutations, tableMutations, fullMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
 		flightMutations, feedMutations, sourceMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
+		refuseMutations,
 	} {
 		all = append(all, of...)
 	}

@@ -80,7 +80,7 @@ var setMutations = []mutation{
 	},
 	{
 		name: "set-failed-write-forgotten", rule: "a write that failed invalidates: it may have happened",
-		file: "tier/set.go", old: `s.key(), err), s.invalidate(after))`, new: `s.key(), err))`,
+		file: "tier/set.go", old: `shown(s.key()), err), s.invalidate(after))`, new: `shown(s.key()), err))`,
 		pkg: "tier", run: "^TestFailingWriteInvalidates$",
 	},
 	{
