@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ type Codec interface {
 	Decode(payload []byte, v any) error
 }
 
-// A TypeChecker is a Codec that does not take every type. CheckType is asked once for a space, with a pointer to its type.
+// A TypeChecker is a Codec that does not take every type. CheckType is asked once for a space, with a pointer to its type. Its error is a
+// [LossError] where values are written and do not all come back as they were: a space may allow that.
 type TypeChecker interface {
 	CheckType(v any) error
 }
@@ -54,11 +56,20 @@ func CheckCodec(c Codec, v any) error {
 	return nil
 }
 
-// MsgPack is the default codec: exported fields only, and what an interface held comes back as a map, a slice or a number.
+// MsgPack is the default codec. It writes exported fields, and the numbers of each field's own type. Times come back in UTC, on every pod;
+// what an interface held comes back as a map, a slice, or the smallest type of number that holds it. Types with a pair of methods
+// EncodeMsgpack and DecodeMsgpack, MarshalMsgpack, MarshalBinary or MarshalText with their counterparts write themselves; MarshalJSON is not
+// called. CheckType refuses what would be lost.
 type MsgPack struct{}
 
 // Name is "msgpack".
 func (MsgPack) Name() string { return "msgpack" }
+
+// CheckType returns a [LossError] that names what does not come back.
+func (MsgPack) CheckType(v any) error { return msgpackRules.check(v) }
+
+// Normalizes reports whether there are times or interfaces in the type.
+func (MsgPack) Normalizes(v any) bool { return inspect(msgpackRules, v).normalizes }
 
 // Encode returns v in msgpack.
 func (MsgPack) Encode(v any) ([]byte, error) {
@@ -69,27 +80,64 @@ func (MsgPack) Encode(v any) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads msgpack.
+// Decode reads msgpack, and sets all times to UTC.
 func (MsgPack) Decode(payload []byte, v any) error {
-	if err := msgpack.Unmarshal(payload, v); err != nil {
+	d := msgpack.GetDecoder() // not Unmarshal, which starts a goroutine for each type of pointer and never ends it
+	d.Reset(bytes.NewReader(payload))
+	err := d.Decode(v)
+	msgpack.PutDecoder(d)
+	if err != nil {
 		return fmt.Errorf("remote: decode %T: %w", v, err)
 	}
+	toUTC(v)
 	return nil
 }
 
-// JSON is the codec of encoding/json: larger and slower than [MsgPack], and readable by anybody who looks into Redis.
+// JSON is the codec of encoding/json: larger and slower than [MsgPack], and readable by anybody who looks into Redis. Times keep their
+// offset; what an interface held comes back as a map, a slice or a float64. CheckType refuses what would be lost, Encode a text that is
+// not UTF-8.
 type JSON struct{}
 
 // Name is "json".
 func (JSON) Name() string { return "json" }
 
+// CheckType returns a [LossError] that names what does not come back.
+func (JSON) CheckType(v any) error { return jsonRules.check(v) }
+
+// Normalizes reports whether there are times or interfaces in the type.
+func (JSON) Normalizes(v any) bool { return inspect(jsonRules, v).normalizes }
+
+var errNotUTF8 = errors.New("a text is not valid UTF-8, and JSON would replace what is not: use MsgPack, or []byte")
+
 // Encode returns v in JSON.
 func (JSON) Encode(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
+	if err == nil && replacesBytes(b) {
+		err = errNotUTF8
+	}
 	if err != nil {
 		return nil, fmt.Errorf("remote: encode %T: %w", v, err)
 	}
 	return b, nil
+}
+
+// replacesBytes reports whether json.Marshal has put a replacement character for bytes that are not UTF-8. It writes that as an escape,
+// and one that was in the text as it is.
+func replacesBytes(b []byte) bool {
+	for {
+		at := bytes.Index(b, []byte(`\ufffd`))
+		if at < 0 {
+			return false
+		}
+		slashes := 0
+		for slashes < at && b[at-slashes-1] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 { // else the backslash is the end of an escaped one
+			return true
+		}
+		b = b[at+1:]
+	}
 }
 
 // Decode reads JSON.

@@ -79,6 +79,10 @@ type Config struct {
 	// It sees what the space's codec writes, costs each read some encodings, and keeps each value's bytes in L1 besides, uncounted.
 	DetectMutation bool
 
+	// CheckRoundTrip is for tests: each value that is loaded or set is compared with what its codec gives back, and readers get that, as they
+	// will on other pods. A change is logged once for its path, and is in Health; without the option so for some of the values.
+	CheckRoundTrip bool
+
 	// Logger hears what no caller can see: lost subscriptions, refused fills. nil: slog.Default().
 	Logger *slog.Logger
 }

@@ -142,7 +142,8 @@ func TestEntryOfWhatIsNotThere(t *testing.T) {
 func TestEntryThatIsNotCached(t *testing.T) {
 	onEntries(t, func(t *testing.T, p pod, _ *source) {
 		s := newSpace(t, p.cache, tier.SpaceConfig[func()]{
-			Name: "test:func", Strategy: tier.TTL(time.Minute),
+			AllowLoss: []string{tier.AllowAnyLoss},
+			Name:      "test:func", Strategy: tier.TTL(time.Minute),
 			Load: func(context.Context, string) (func(), error) { return func() {}, nil },
 		})
 		for range 2 {

@@ -317,7 +317,8 @@ func TestExplainTheLastRead(t *testing.T) {
 		}
 	}
 	f := newSpace(t, p.cache, tier.SpaceConfig[func()]{
-		Name: "test:func", Strategy: tier.CDC("feed"), Load: func(context.Context, string) (func(), error) { return func() {}, nil },
+		AllowLoss: []string{tier.AllowAnyLoss},
+		Name:      "test:func", Strategy: tier.CDC("feed"), Load: func(context.Context, string) (func(), error) { return func() {}, nil },
 	})
 	if _, err := f.Get(t.Context(), "k"); err != nil {
 		t.Fatal(err)

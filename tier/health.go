@@ -71,6 +71,9 @@ type SpaceHealth struct {
 	Bucket   string `json:"bucket"`   // in its domain's health
 	Strategy string `json:"strategy"` // as Strategy.String writes it
 	Fallback bool   `json:"fallback"` // its feed is silent: entries live for FallbackTTL
+
+	// Changed are paths within its values that the codec did not bring back as they were, at most 16; see SpaceConfig.AllowLoss.
+	Changed []string `json:"changed,omitempty"`
 }
 
 // RedisHealth says whether Redis answers.
@@ -149,8 +152,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 	for _, sp := range c.spaces {
 		h.Spaces = append(h.Spaces, SpaceHealth{
 			Name: sp.name, Bucket: sp.bucket, Strategy: sp.strategy.String(),
-			Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0,
+			Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0, Changed: sp.trips.changedPaths(),
 		})
+		h.Warnings = append(h.Warnings, sp.tripWarnings()...)
 	}
 	c.mu.RUnlock()
 	slices.Sort(feeds)

@@ -33,7 +33,8 @@ func (c *Cache) admit(sp *space, id string, raw []byte, born uint64, judge judge
 // A judge says whether a value from L2 that stands on names is valid.
 type judge func(names []local.Name) (bool, error)
 
-// examine makes bytes from L2 an entry, or says why they are of no use. It counts nothing and leaves no trace.
+// examine makes bytes from L2 an entry, or says why they are of no use. It counts nothing and leaves no trace, but for a line in the log of a
+// value that does not decode.
 func (sp *space) examine(id string, raw []byte, born uint64, judge judge) (*local.Entry, reason, error) {
 	c := sp.cache
 	env, why := sp.open(raw)
@@ -58,6 +59,7 @@ func (sp *space) examine(id string, raw []byte, born uint64, judge judge) (*loca
 	}
 	value, err := sp.decodeFound(id, env, payload)
 	if err != nil {
+		sp.logUndecodable(id, err)
 		return nil, reasonUnreadable, nil
 	}
 	e := local.NewEntry(sp.number, id, value, born, names)

@@ -182,7 +182,8 @@ func TestValueThatDoesNotEncode(t *testing.T) {
 		}
 		c := openCache(t, cfg)
 		s := newSpace(t, c, tier.SpaceConfig[func() int]{
-			Name: "a:b", Strategy: tier.CDC("f"),
+			AllowLoss: []string{tier.AllowAnyLoss},
+			Name:      "a:b", Strategy: tier.CDC("f"),
 			Load: func(context.Context, string) (func() int, error) { return func() int { return 42 }, nil },
 		})
 		for range 2 {

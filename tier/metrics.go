@@ -19,6 +19,7 @@ var (
 	setsDesc        = desc("tandem_sets_total", "Sets, by what became of their values: stored, or not (result dropped), since others invalidated the entry or Redis failed.", "cache", "space", "result")
 	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
 	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
+	changedDesc     = desc("tandem_changed_values_total", "Values that were compared with what their codec gives back, and came back changed (reason changed) or not at all (reason decode).", "cache", "space", "reason")
 	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
 	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op")
 	resyncsDesc     = desc("tandem_bus_resyncs_total", "Times L1 started anew because messages may have been missed.", "cache")
@@ -122,6 +123,8 @@ func (sp *space) collect(count func(*prometheus.Desc, uint64, ...string)) {
 	count(coalescedDesc, s.waited.value(), sp.name, "fleet")
 	count(setsDesc, s.set.value(), sp.name, "stored")
 	count(setsDesc, s.notSet.value(), sp.name, "dropped")
+	count(changedDesc, sp.trips.changed.value(), sp.name, "changed")
+	count(changedDesc, sp.trips.undecodable.value(), sp.name, "decode")
 	for why := range reasonMoved {
 		count(deadDesc, s.deaths[why].value(), sp.name, reasonTexts[why])
 	}

@@ -48,7 +48,7 @@ func openBaskets(t *testing.T, addr string, codec remote.Codec, load func(contex
 	if addr != "" {
 		cfg.Redis = connect(t, addr)
 	}
-	return newSpace(t, openCache(t, cfg), tier.SpaceConfig[*basket]{Name: "shop:basket", Strategy: tier.CDC("feed"), Codec: codec, Load: load})
+	return newSpace(t, openCache(t, cfg), tier.SpaceConfig[*basket]{Name: "shop:basket", Strategy: tier.CDC("feed"), Codec: codec, Load: load, AllowLoss: []string{"hidden"}})
 }
 
 func TestDetectMutation(t *testing.T) {
@@ -132,7 +132,8 @@ func TestDetectMutationRaisesNoFalseAlarm(t *testing.T) {
 		return b, nil
 	})
 	f := newSpace(t, openCache(t, tier.Config{DetectMutation: true}), tier.SpaceConfig[func()]{
-		Name: "shop:func", Strategy: tier.CDC("feed"),
+		AllowLoss: []string{tier.AllowAnyLoss},
+		Name:      "shop:func", Strategy: tier.CDC("feed"),
 		Load: func(context.Context, string) (func(), error) { return func() {}, nil },
 	})
 	for range 50 {

@@ -90,6 +90,15 @@ func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remot
 	}
 	sp.noteOriginal(e, env.Payload)
 	e.Cost = entryCost(e, len(env.Payload))
+	if env.Codec == absentCodec {
+		return e, env
+	}
+	back, err := sp.readBack(id, e.Value, env.Payload)
+	if err != nil { // this pod may keep it: no other can have another value of it
+		sp.refuseValue(id, err)
+		return e, nil
+	}
+	e.Value = back
 	return e, env
 }
 

@@ -22,9 +22,12 @@ const (
 
 // SpaceConfig describes a space. Name and Strategy are required.
 //
-// Values of type V go to other pods, and through L2 back to this one, as Codec writes them; by default in msgpack: exported fields only, and
-// what an interface held comes back as a map, a slice or a number. A value that does not encode (a func, a channel) is returned and not
-// cached, with Redis or without; one that points to itself must not be cached.
+// Values of type V go to other pods, and through L2 back to this one, as Codec writes them; by default in msgpack. NewSpace refuses a type of
+// which the codec would lose a part, such as an unexported field, and AllowLoss allows it. Where a codec gives values back in a form of its own
+// (times in UTC, what an interface held as a map, a slice or a number), all pods have what it gave back, the one that loaded too. The first
+// values of a space, and later one a second, are compared with what comes back: a change is logged once for its path and shows in health.
+// docs/values.md has a table of what survives. A value that does not encode is returned and not cached, with Redis or without; one that points
+// to itself must not be cached.
 type SpaceConfig[V any] struct {
 	// Name reads domain:type, as in orders:account. Health groups spaces by domain. Unique in a cache.
 	Name string
@@ -63,6 +66,11 @@ type SpaceConfig[V any] struct {
 	// of your own. Pods with another codec see each other's values as misses. nil: remote.MsgPack{}.
 	Codec remote.Codec
 
+	// AllowLoss are the paths of what Codec may lose or change: such as "Price.cents", or "Lines[].note" in a slice; a path covers what is
+	// below it, AllowAnyLoss covers all. Readers get what comes back, also on the pod that loaded the value. Empty: NewSpace refuses a type
+	// that does not come back whole, with the paths.
+	AllowLoss []string
+
 	// CompressOver is the encoded size in bytes above which a value is compressed (s2) in L2, if that makes it smaller. Zero:
 	// DefaultCompressOver. NoCompression: never. Compressed values are read whatever it is.
 	CompressOver int
@@ -83,9 +91,7 @@ func (cfg SpaceConfig[V]) withDefaults() (SpaceConfig[V], error) {
 	cfg.Bucket = cmp.Or(cfg.Bucket, kind)
 	cfg.LoadTimeout = cmp.Or(cfg.LoadTimeout, DefaultLoadTimeout)
 	cfg.NegativeTTL = cmp.Or(cfg.NegativeTTL, DefaultNegativeTTL)
-	cfg.Codec = cmp.Or[remote.Codec](cfg.Codec, remote.MsgPack{})
-	cfg.CompressOver = cmp.Or(cfg.CompressOver, DefaultCompressOver)
-	cfg.MaxValueBytes = cmp.Or(cfg.MaxValueBytes, DefaultMaxValueBytes)
+	cfg = cfg.withValueDefaults()
 	errs := []error{checkSpaceName(cfg.Name), cfg.Strategy.check()}
 	if err := checkWord("bucket", cfg.Bucket); err != nil && errs[0] == nil {
 		errs = append(errs, fmt.Errorf("SpaceConfig.Bucket: %w", err))
@@ -128,6 +134,7 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 		loadMany: eraseMany(cfg.LoadMany), loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
 		format: newFormat(cfg),
 	}
+	core.trips.keeps.Store(core.format.normalizes || c.cfg.CheckRoundTrip)
 	if err := c.addSpace(core); err != nil {
 		return nil, err
 	}
@@ -255,7 +262,10 @@ type space struct {
 	negativeTTL time.Duration
 	schema      uint32
 	format      format
+	trips       roundTrips
 	tooLarge    sometimes
+	unstorable  sometimes
+	undecodable sometimes
 	sizes       meanSize  // of its values in L2
 	usual       usualTime // from asking for a lease until its value is in L2
 	entities    entitySet // what its loaders have depended on

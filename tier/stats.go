@@ -52,13 +52,14 @@ const (
 	reasonMoved      // one of its names was invalidated while it was loaded
 	reasonLease      // the lease was gone: invalidated, expired, or Redis failed
 	reasonEncode     // the value does not encode
+	reasonDecode     // it encodes, and what was encoded does not decode
 	reasonStale      // made from what failed, or has expired
 	reasonNames      // it depends on more names than an entry can have
 	reasonSize       // the value is larger than MaxValueBytes
 	reasonCount
 )
 
-var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "sealed", "moved", "lease", "encode", "stale", "names", "size"}
+var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "sealed", "moved", "lease", "encode", "decode", "stale", "names", "size"}
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {

@@ -1,6 +1,7 @@
 package tier_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -83,7 +84,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func openCache(t *testing.T, cfg tier.Config) *tier.Cache {
 	t.Helper()
-	cfg.Name, cfg.Logger = "shop", quiet
+	cfg.Name, cfg.Logger = "shop", cmp.Or(cfg.Logger, quiet)
 	c, err := tier.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

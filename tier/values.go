@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -23,10 +24,18 @@ const NoCompression = math.MaxInt
 // maxMaxValueBytes is what Redis stores in a string.
 const maxMaxValueBytes = 512 << 20
 
+func (cfg SpaceConfig[V]) withValueDefaults() SpaceConfig[V] {
+	cfg.Codec = cmp.Or[remote.Codec](cfg.Codec, remote.MsgPack{})
+	cfg.CompressOver = cmp.Or(cfg.CompressOver, DefaultCompressOver)
+	cfg.MaxValueBytes = cmp.Or(cfg.MaxValueBytes, DefaultMaxValueBytes)
+	return cfg
+}
+
 // checkValues says what is wrong with the fields that say how values are written.
 func (cfg SpaceConfig[V]) checkValues() []error {
-	var errs []error
-	if err := remote.CheckCodec(cfg.Codec, new(V)); err != nil {
+	allowed := allowedLosses(cfg.AllowLoss)
+	errs := []error{allowed.check()}
+	if err := allowed.judge(remote.CheckCodec(cfg.Codec, new(V))); err != nil {
 		errs = append(errs, fmt.Errorf("SpaceConfig.Codec: %w", err))
 	}
 	if cfg.CompressOver < 0 {
@@ -45,11 +54,15 @@ type format struct {
 	decode       func([]byte) (any, error) // by codec, to a new V
 	compressOver int
 	maxBytes     int
+	allowed      allowedLosses // SpaceConfig.AllowLoss
+	normalizes   bool          // some values come back in a form of the codec's own, or with a loss that is allowed
 }
 
 func newFormat[V any](cfg SpaceConfig[V]) format {
+	n, ok := cfg.Codec.(remote.Normalizer)
 	return format{
 		codec: cfg.Codec, name: cfg.Codec.Name(), compressOver: cfg.CompressOver, maxBytes: cfg.MaxValueBytes,
+		allowed: cfg.AllowLoss, normalizes: len(cfg.AllowLoss) > 0 || ok && n.Normalizes(new(V)),
 		decode: func(payload []byte) (any, error) {
 			var v V
 			err := cfg.Codec.Decode(payload, &v)
@@ -118,11 +131,25 @@ func (sp *space) refuseValue(id string, err error) {
 			log.Warn("tier: a value is too large to be stored, every read loads it", "key", sp.key(id), "error", err)
 		}
 		return
+	case errors.Is(err, errUndecodable):
+		sp.refuse(sp.key(id), reasonDecode)
+		sp.logUndecodable(id, err)
+		return
 	case errors.Is(err, errTooMany):
 		why = reasonNames
 	}
 	sp.refuse(sp.key(id), why)
+	if !sp.unstorable.now(sp.cache.now()) {
+		return
+	}
 	log.Error("tier: a value cannot be stored, every read loads it", "key", sp.key(id), "error", err)
+}
+
+// logUndecodable tells once a minute of a value that no pod can read.
+func (sp *space) logUndecodable(id string, err error) {
+	if sp.undecodable.now(sp.cache.now()) {
+		sp.cache.cfg.Logger.Error("tier: a value does not decode: each pod loads it for itself", "key", sp.key(id), "codec", sp.format.name, "error", err)
+	}
 }
 
 // pack returns the bytes in L2 of an envelope with a payload from encode: compressed, then encrypted. Callers have their answer by then.

@@ -17,6 +17,7 @@
 // # Promises
 //
 //   - What was loaded, or set, is a hit of L1 for whoever comes next; nothing is evicted before 256 MB.
+//   - What a reader gets has been through the space's codec, as on a pod that did not load it. A value that comes back changed fails the test.
 //   - A load reads what the [Source] has when it begins, also when it is blocked afterwards, as a slow query would.
 //   - A read that begins after [Feed.Change] has returned never has an older value, of the cache that the feed was made for; on other pods,
 //     once they have heard.
