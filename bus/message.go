@@ -2,9 +2,11 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,15 +48,19 @@ type FeedStatus struct {
 	LagMS       int64             // since the oldest change not yet applied was committed, in ms
 	Counts      map[string]uint64 // what the follower did so far, in its words
 	Problem     string            `msgpack:"-"` // what keeps it from being connected; "": nothing. See problemCount
+	Warnings    []string          `msgpack:"-"` // what else a reader of health should know. See warningCount
 }
 
 // problemCount begins the name of a count that carries Problem, on the wire. Pods that know nothing of a problem take it as one count more. They
 // would not understand a status with another number of fields, and a message that is not understood costs a pod its L1.
 const problemCount = "problem: "
 
-// withProblem returns a status whose counts carry the problem; s is left as it is.
-func (s *FeedStatus) withProblem() *FeedStatus {
-	if s == nil || s.Problem == "" {
+// warningCount begins the name of a count that carries one of Warnings, for the same reason. Its number is the place among them, from 1.
+const warningCount = "warning: "
+
+// withSentences returns a status whose counts carry the problem and the warnings; s is left as it is.
+func (s *FeedStatus) withSentences() *FeedStatus {
+	if s == nil || s.Problem == "" && len(s.Warnings) == 0 {
 		return s
 	}
 	wired := *s
@@ -62,18 +68,30 @@ func (s *FeedStatus) withProblem() *FeedStatus {
 	if wired.Counts == nil {
 		wired.Counts = make(map[string]uint64)
 	}
-	wired.Counts[problemCount+s.Problem] = 1
+	if s.Problem != "" {
+		wired.Counts[problemCount+s.Problem] = 1
+	}
+	for i, warning := range s.Warnings {
+		wired.Counts[warningCount+warning] = uint64(i + 1)
+	}
 	return &wired
 }
 
-// takeProblem moves the problem from the counts, where withProblem has put it.
-func (s *FeedStatus) takeProblem() {
-	for name := range s.Counts {
+// takeSentences moves the problem and the warnings from the counts, where withSentences has put them.
+func (s *FeedStatus) takeSentences() {
+	place := make(map[string]uint64)
+	for name, n := range s.Counts {
 		if problem, ok := strings.CutPrefix(name, problemCount); ok {
 			s.Problem = problem
 			delete(s.Counts, name)
 		}
+		if warning, ok := strings.CutPrefix(name, warningCount); ok {
+			s.Warnings = append(s.Warnings, warning)
+			place[warning] = n
+			delete(s.Counts, name)
+		}
 	}
+	slices.SortFunc(s.Warnings, func(a, b string) int { return cmp.Compare(place[a], place[b]) })
 }
 
 // Committed is CommittedMS as a time; zero for none.
@@ -120,7 +138,7 @@ func parseFrame(b []byte) (frame, error) {
 }
 
 func encode(m Message) ([]byte, error) {
-	m.Status = m.Status.withProblem()
+	m.Status = m.Status.withSentences()
 	b, err := msgpack.Marshal(&m)
 	if err != nil {
 		return nil, fmt.Errorf("bus: encode: %w", err)
@@ -136,7 +154,7 @@ func decode(payload []byte) (m Message, err error) {
 		return Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if m.Status != nil {
-		m.Status.takeProblem()
+		m.Status.takeSentences()
 	}
 	return m, nil
 }

@@ -56,6 +56,9 @@ type world struct {
 	taken      map[int]time.Time // when each batch, by its index, was last taken; -1: the one that is Lost
 	reports    []report
 	counts     map[string]uint64 // of the last report
+	problem    string            // of the last report
+	warnings   []string          // of the last report
+	inspection cdc.Inspection    // what an inspector says
 	reportErr  error
 }
 
@@ -218,11 +221,11 @@ func (f feed) Resign(_ context.Context, holder string) error {
 	return nil
 }
 
-func (f feed) Report(_ context.Context, problem, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
+func (f feed) Report(_ context.Context, problem string, warnings []string, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reports = append(f.reports, report{problem == "", position, lag})
-	f.counts = counts
+	f.problem, f.warnings, f.counts = problem, warnings, counts
 	return f.reportErr
 }
 

@@ -33,9 +33,9 @@ type Feed interface {
 	// Resign gives the lease back, if holder has it.
 	Resign(ctx context.Context, holder string) error
 	// Report tells every pod how the feed is. problem is what keeps the follower from
-	// being connected; "": it is. lag is the time since the oldest
+	// being connected; "": it is. warnings are for a reader of health. lag is the time since the oldest
 	// change not yet applied was committed; 0: caught up. counts are Stats.Counts.
-	Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
+	Report(ctx context.Context, problem string, warnings []string, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error
 }
 
 // A Declarer is a Feed that wants to know beforehand which names its routes can give, so that it can refuse those that are malformed, and warn of

@@ -7,26 +7,38 @@ import (
 
 // Stats returns a snapshot.
 func (f *Follower) Stats() Stats {
+	st, _ := f.look()
+	return st
+}
+
+// look returns a snapshot, and the problem of the open stream, if it has one.
+func (f *Follower) look() (st Stats, broken string) {
 	f.mu.Lock()
 	stream := f.stream
 	f.mu.Unlock()
 	var lag time.Duration
 	connected := false
-	if stream != nil { // asked before what is held: a batch on its way from the one to the other counts in one of them
+	in := inspect(stream)
+	broken = f.router.problem(in) // asked before the lag: what makes up for it counts as lag from when it is taken
+	if stream != nil {            // asked before what is held: a batch on its way from the one to the other counts in one of them
 		lag, connected = stream.Lag()
 	}
 	now := time.Now()
 	f.mu.Lock()
-	st, held := f.stats, f.heldLocked(now)
+	st = f.stats
+	held := f.heldLocked(now)
 	st.UnroutedBy, st.PoisonousBy = f.unrouted.clone(), f.poison.clone()
 	behind := now.Sub(f.caughtUp)
 	running := f.running
 	st.Held = len(f.held)
 	f.mu.Unlock()
-	st.Connected = connected
+	st.Warnings = f.router.warnings(in, st.UnroutedBy)
+	st.Connected = connected && broken == ""
 	switch {
-	case connected, !running:
+	case st.Connected, !running:
 		st.Problem = ""
+	case broken != "":
+		st.Problem = broken
 	case stream != nil:
 		st.Problem = "catching up: the source is open and doesn't know its lag yet"
 	case st.Problem == "":
@@ -38,7 +50,7 @@ func (f *Follower) Stats() Stats {
 	case running:
 		st.Lag = max(behind, held)
 	}
-	return st
+	return st, broken
 }
 
 // heldLocked is how long the oldest change waits that was taken and not applied;
@@ -61,18 +73,22 @@ func (f *Follower) heldLocked(now time.Time) time.Duration {
 func (f *Follower) report(ctx context.Context) {
 	tick := time.NewTicker(f.cfg.Heartbeat)
 	defer tick.Stop()
+	var said inspected
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.beat(ctx)
+			f.beat(ctx, &said)
 		}
 	}
 }
 
-func (f *Follower) beat(ctx context.Context) {
-	st := f.Stats()
+func (f *Follower) beat(ctx context.Context, said *inspected) {
+	st, broken := f.look()
+	if broken != "" || st.Connected { // a stream that ends is told of otherwise, and proves nothing
+		said.note(ctx, f, broken)
+	}
 	if st.Connected {
 		f.mu.Lock()
 		f.caughtUp = time.Now().Add(-st.Lag)
@@ -83,7 +99,7 @@ func (f *Follower) beat(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
 	defer cancel()
-	err := f.cfg.Feed.Report(ctx, st.Problem, st.Position, st.Committed, st.Lag, st.Counts())
+	err := f.cfg.Feed.Report(ctx, st.Problem, st.Warnings, st.Position, st.Committed, st.Lag, st.Counts())
 	if err != nil && ctx.Err() == nil {
 		f.log.DebugContext(ctx, "cdc: can't report", "error", err)
 	}

@@ -20,8 +20,9 @@ type Stats struct {
 	// "other"; events that name none as "(none)". The maps are the caller's.
 	UnroutedBy, PoisonousBy map[string]uint64
 
-	Connected bool          // a stream is open and knows its lag
+	Connected bool          // a stream is open, knows its lag, and delivers all changes
 	Problem   string        // what keeps it from being connected: the last error, as a rule; "": it is connected, or doesn't run
+	Warnings  []string      // what a reader of health should know: entities without a route, routes of entities that don't arrive
 	Standby   bool          // another follower holds the source
 	Held      int           // batches taken and not applied yet: the one in hand, and those that settle
 	Position  string        // the checkpoint as this follower knows it

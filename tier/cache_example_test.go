@@ -95,7 +95,7 @@ func ExampleCache_Feed() {
 		panic(err)
 	}
 
-	fmt.Println(feed.Report(ctx, "", "42", time.Time{}, 0, nil)) // each second
+	fmt.Println(feed.Report(ctx, "", nil, "42", time.Time{}, 0, nil)) // each second
 	fmt.Println(cache.Health(ctx).Status)
 	fmt.Println(stock.Get(ctx, "tea"))
 	fmt.Println(feed.Invalidate(ctx, tier.Tag("product", "tea")))

@@ -43,7 +43,7 @@ func report(t *testing.T, f *tier.Feed, connected bool, lag time.Duration, secon
 		problem = "cut off"
 	}
 	for range seconds {
-		if err := f.Report(t.Context(), problem, "1", time.Time{}, lag, nil); err != nil {
+		if err := f.Report(t.Context(), problem, nil, "1", time.Time{}, lag, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

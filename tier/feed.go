@@ -21,8 +21,10 @@ type Feed struct {
 // MaxCounts is how many counts a report of a feed may carry.
 const MaxCounts = 32
 
-// maxProblem bounds what a report says of a problem, in bytes.
-const maxProblem = 256
+const (
+	maxProblem  = 256 // bytes of a problem or a warning that a report carries
+	maxWarnings = 8   // that a report carries
+)
 
 // Feed returns the part of the cache that belongs to the feed called name, as the strategies of spaces name it. After Close its error
 // is [ErrClosed].
@@ -94,15 +96,18 @@ func (f *Feed) Resign(ctx context.Context, holder string) error {
 	return f.cache.remote.Resign(ctx, f.name, holder)
 }
 
-// Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), the
-// position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health
+// Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), what else
+// a reader of health should know (the first 8 warnings are told, 256 bytes of each), the position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health
 // to show, at most MaxCounts. Send one each second: a pod that hears none for FeedLimit falls back.
-func (f *Feed) Report(ctx context.Context, problem, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
+func (f *Feed) Report(ctx context.Context, problem string, warnings []string, position string, committed time.Time, lag time.Duration, counts map[string]uint64) error {
 	if len(counts) > MaxCounts {
 		return fmt.Errorf("tier: report of the feed %q: %d counts: at most %d", f.name, len(counts), MaxCounts)
 	}
 	status := bus.FeedStatus{Feed: f.name, Connected: problem == "", Position: position, LagMS: lag.Milliseconds(), Counts: maps.Clone(counts)}
-	status.Problem = strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
+	status.Problem = told(problem)
+	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
+		status.Warnings = append(status.Warnings, told(w))
+	}
 	if !committed.IsZero() {
 		status.CommittedMS = committed.UnixMilli()
 	}
@@ -114,6 +119,11 @@ func (f *Feed) Report(ctx context.Context, problem, position string, committed t
 	defer cancel()
 	f.tellRoutes(ctx)
 	return f.cache.bus.Publish(ctx, bus.Message{Kind: bus.Feed, Status: &status})
+}
+
+// told is what a report carries of a sentence.
+func told(sentence string) string {
+	return strings.ToValidUTF8(sentence[:min(len(sentence), maxProblem)], "")
 }
 
 func (f *Feed) state() *feedState {

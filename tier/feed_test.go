@@ -77,7 +77,7 @@ func TestHealthHidesNoFollower(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, problem := range []string{"", "cut off"} {
-		if err := f.Report(t.Context(), problem, "1", time.Time{}, 0, nil); err != nil {
+		if err := f.Report(t.Context(), problem, nil, "1", time.Time{}, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestHealthHidesNoFollower(t *testing.T) {
 	for i := range tier.MaxCounts + 1 {
 		many[strconv.Itoa(i)] = 1
 	}
-	wantError(t, f.Report(t.Context(), "", "1", time.Time{}, 0, many), `"feed"`)
+	wantError(t, f.Report(t.Context(), "", nil, "1", time.Time{}, 0, many), `"feed"`)
 	if h := p.cache.Health(t.Context()).Feeds["feed"]; !h.Connected {
 		t.Errorf("got %+v; want it connected", h)
 	}

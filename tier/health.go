@@ -114,6 +114,7 @@ type FeedHealth struct {
 	LastCommit *string  `json:"lastCommit"` // of the last change applied; null: none yet
 	LastReport *string  `json:"lastReport"` // null: none yet
 	Spaces     []string `json:"spaces"`
+	Warnings   []string `json:"warnings"` // of its follower
 
 	// Follower is what the follower that runs now did since it was made: cdc.Stats by the names in docs/operating.md.
 	Follower map[string]uint64 `json:"follower"`
@@ -161,6 +162,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 	for _, feed := range feeds {
 		f, _ := c.feedHealth(feed)
 		h.Feeds[feed] = f
+		for _, w := range f.Warnings {
+			h.Warnings = append(h.Warnings, "the feed "+feed+": "+w)
+		}
 		switch {
 		case f.Fallback:
 			h.Problems = append(h.Problems, fmt.Sprintf("the feed %s is not fresh (%s): entries of %s live for %s",
@@ -233,7 +237,7 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 		Position: status.Position, LagSeconds: status.Lag().Seconds(),
 		Fallback: c.freshFor(s) <= 0, FreshFor: max(0, c.freshFor(s).Seconds()),
 		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),
-		Spaces: []string{}, Follower: maps.Clone(status.Counts),
+		Spaces: []string{}, Warnings: append([]string{}, status.Warnings...), Follower: maps.Clone(status.Counts),
 	}
 	for _, sp := range c.spaces {
 		if sp.strategy.feed == feed {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("before the feed was heard: got %+v; want it degraded by the feed alone", h)
 	}
 	committed := time.Date(2025, 11, 18, 10, 30, 0, 0, time.UTC)
-	if err := f.Report(t.Context(), "", "16/B374D848", committed, 1500*time.Millisecond, map[string]uint64{"rewinds": 2}); err != nil {
+	if err := f.Report(t.Context(), "", []string{"no route for public.audit"}, "16/B374D848", committed, 1500*time.Millisecond, map[string]uint64{"rewinds": 2}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the report arrives at the other pod", func() bool { return health(b).Status == "ok" })
@@ -107,11 +108,14 @@ func TestHealth(t *testing.T) {
 		code, body := get(t, p.cache.HealthHandler(), "/health/cdc/feed")
 		for _, part := range []string{
 			`"feed":"feed"`, `"connected":true`, `"silent":false`, `"fallback":false`, `"freshForSeconds":28.`, `"position":"16/B374D848"`, `"lagSeconds":1.5`,
-			`"lastCommit":"2025-11-18T10:30:00.000Z"`, `"spaces":["test:row"]`, `"follower":{"rewinds":2}`,
+			`"lastCommit":"2025-11-18T10:30:00.000Z"`, `"spaces":["test:row"]`, `"warnings":["no route for public.audit"]`, `"follower":{"rewinds":2}`,
 		} {
 			if !strings.Contains(body, part) || code != http.StatusOK {
 				t.Errorf("pod %d: got %d %s; want it to have %s", i, code, body, part)
 			}
+		}
+		if w := health(p).Warnings; !slices.Contains(w, "the feed feed: no route for public.audit") {
+			t.Errorf("pod %d: the warnings are %q; want the follower's among them", i, w)
 		}
 		if n := metric(t, p.cache, "tandem_feed_connected", "feed"); n != 1 {
 			t.Errorf("pod %d: tandem_feed_connected is %v; want 1", i, n)

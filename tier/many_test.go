@@ -465,7 +465,7 @@ func TestGetManyWhileRedisDoesNotJudge(t *testing.T) {
 	c := openCache(t, tier.Config{Redis: cl, MaxStaleness: time.Minute})
 	b := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), LoadMany: w.loadMany, LoadTimeout: time.Second})
 	f, _ := c.Feed("feed")
-	_ = f.Report(t.Context(), "", "1", time.Now(), 0, nil)
+	_ = f.Report(t.Context(), "", nil, "1", time.Now(), 0, nil)
 	armed.Store(true)
 	began := time.Now()
 	wantAll(t, b.GetMany(t.Context(), all), all)
@@ -552,7 +552,7 @@ func TestGetManyJudgesInOneRoundTrip(t *testing.T) {
 	c := openCache(t, tier.Config{Redis: cl, RemoteTimeout: 2 * time.Second, MaxStaleness: time.Minute})
 	b := newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), LoadMany: w.loadMany})
 	f, _ := c.Feed("feed")
-	_ = f.Report(t.Context(), "", "1", time.Now(), 0, nil)
+	_ = f.Report(t.Context(), "", nil, "1", time.Now(), 0, nil)
 	for _, r := range b.GetMany(t.Context(), all) {
 		if want := map[bool]int{true: 1}[r.ID == "100"]; r.Value != want || r.Err != nil {
 			t.Errorf("%q: got %d, %v; want version %d", r.ID, r.Value, r.Err, want)

@@ -42,8 +42,9 @@ type Ledger struct {
 
 // Report is what a follower said last of how the feed is.
 type Report struct {
-	Problem string        // "": it is connected
-	Lag     time.Duration // 0: caught up
+	Problem  string        // "": it is connected
+	Warnings []string      // for a reader of health
+	Lag      time.Duration // 0: caught up
 }
 
 // NewLedger makes an empty one. names are what an event must outdate: what the

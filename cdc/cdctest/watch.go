@@ -90,8 +90,8 @@ func (f *watchedFeed) Resign(ctx context.Context, holder string) error {
 }
 
 // Report implements cdc.Feed.
-func (f *watchedFeed) Report(ctx context.Context, problem, _ string, _ time.Time, lag time.Duration, _ map[string]uint64) error {
-	_, err := f.enter(ctx, entry{Step: stepReport, Report: Report{Problem: problem, Lag: lag}})
+func (f *watchedFeed) Report(ctx context.Context, problem string, warnings []string, _ string, _ time.Time, lag time.Duration, _ map[string]uint64) error {
+	_, err := f.enter(ctx, entry{Step: stepReport, Report: Report{Problem: problem, Warnings: warnings, Lag: lag}})
 	return err
 }
 
@@ -158,4 +158,12 @@ func (s *watchedStream) Ack(ctx context.Context, position string) error {
 		_, err := s.book.enter(entry{Step: stepAcked, Position: position})
 		return err
 	})
+}
+
+// Inspect implements cdc.Inspector for streams that do.
+func (s *watchedStream) Inspect() cdc.Inspection {
+	if i, ok := s.Stream.(cdc.Inspector); ok {
+		return i.Inspect()
+	}
+	return cdc.Inspection{}
 }

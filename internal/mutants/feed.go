@@ -105,6 +105,11 @@ var feedMutations = []mutation{
 		pkg: "cdc", run: "^TestLagUntilTheRepeat$",
 	},
 	{
+		name: "feed-problem-of-a-stream-ignored", rule: "a feed whose open stream has a problem is not connected",
+		file: "cdc/report.go", old: `st.Connected = connected && broken == ""`, new: `st.Connected = connected`,
+		pkg: "cdc", run: "^TestProblemOfAnOpenStream$",
+	},
+	{
 		name: "feed-settling-unbounded", rule: "the source is not read while as much settles as may",
 		file: settleFile, old: `return n >= maxSettling || q.names >= maxSettlingNames || n > 0`, new: `return n > 0`,
 		pkg: "cdc", run: "^TestSettlingIsBounded$",

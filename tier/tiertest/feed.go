@@ -92,5 +92,5 @@ func (f *Feed) report(ctx context.Context) error {
 	f.mu.Lock()
 	position, changed := f.position, f.changed
 	f.mu.Unlock()
-	return f.feed.Report(ctx, "", strconv.Itoa(position), changed, 0, nil)
+	return f.feed.Report(ctx, "", nil, strconv.Itoa(position), changed, 0, nil)
 }
