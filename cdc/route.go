@@ -26,6 +26,9 @@ type Rule struct {
 	// tier.Key("orders:account", "{account}:{region}"). A name without braces is outdated as it is: tier.SpaceName("orders:recent").
 	// Braces can't stand for themselves. Don't put a template through tier.ID: it escapes the braces.
 	//
+	// {column|filter} changes the value first, and filters can follow each other: trim (spaces at both ends), lower, upper. They are for
+	// columns whose text is not what a loader says: {code|trim}, {mail|lower}.
+	//
 	// A value is written as tier.ID escapes it and, where that makes a difference, also as it is: both names are outdated.
 	// Each version of the row that an event has gives its own names. A column that is absent from one of them makes the event poisonous:
 	// it is answered with Route.All.

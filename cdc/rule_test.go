@@ -63,6 +63,9 @@ func TestRules(t *testing.T) {
 		{"insert", rules(id, member), cdc.Insert, nil, []cdc.Row{{"Id": "1", "AccountId": "a"}}, []string{"order:1", "orders-of:a"}, false},
 		{"insert counts whatever When says", rules(city), cdc.Insert, nil, []cdc.Row{{"Id": "1"}}, []string{"cities"}, false},
 		{"insert lacks an optional column", rules(id, member), cdc.Insert, nil, []cdc.Row{{"Id": "1"}}, all, true},
+		{"filters", rules(cdc.Rule{Names: []string{"code:{Code|trim}", "mail:{Mail|trim|lower}:{Id}", "up:{Code|trim|upper}"}}), cdc.Insert, nil,
+			[]cdc.Row{{"Id": "1", "Code": " ab ", "Mail": "Ann@Example.ORG "}}, []string{"code:ab", "mail:ann@example.org:1", "up:AB"}, false},
+		{"filtered column is absent", rules(cdc.Rule{Names: []string{"code:{Code|trim}"}}), cdc.Insert, nil, []cdc.Row{{"Id": "1"}}, all, true},
 		{"both versions", rules(id), cdc.Update, nil, []cdc.Row{{"Id": "new"}, {"Id": "old"}}, []string{"order:new", "order:old"}, false},
 		{"each once", rules(id, id), cdc.Update, nil, []cdc.Row{{"Id": "1"}, {"Id": "1"}}, []string{"order:1"}, false},
 		{"old version lacks a column", rules(id, member), cdc.Update, nil, []cdc.Row{{"Id": "1", "AccountId": "a"}, {"Id": "1"}}, all, true},
@@ -161,6 +164,9 @@ func TestWrongRules(t *testing.T) {
 		"t:order:a}":    `closes a brace that is not open`,
 		"t:order:{a}}":  `closes a brace that is not open`,
 		"t:order:{}":    `has empty braces`,
+		"o:{Id|trimm}":  `{Id|trimm} has the filter "trimm": want one of lower, trim, upper`,
+		"o:{Id|}":       `{Id|} has the filter ""`,
+		"o:{|trim}":     `{|trim} names no column`,
 
 		tier.Tag("order", tier.ID("{Id}")): `has escaped braces: write {column} without tier.ID`,
 	} {

@@ -3,6 +3,8 @@ package cdc
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -12,8 +14,28 @@ type template struct {
 	tail   string // after the last piece; all of a name without places
 }
 
-// templatePiece is what precedes a place, and the column whose value goes there.
-type templatePiece struct{ text, column string }
+// templatePiece is what precedes a place, the column whose value goes there, and what is made of the value.
+type templatePiece struct {
+	text, column string
+	place        string // as it was written, the column and its filters
+	filters      []func(string) string
+}
+
+// filters are what {column|filter} may ask for.
+var filters = map[string]func(string) string{
+	"trim":  strings.TrimSpace,
+	"lower": strings.ToLower,
+	"upper": strings.ToUpper,
+}
+
+// value is that of the row's column, filtered.
+func (p *templatePiece) value(row Row) string {
+	v := row[p.column]
+	for _, f := range p.filters {
+		v = f(v)
+	}
+	return v
+}
 
 func parseTemplate(name string) (template, error) {
 	var t template
@@ -40,7 +62,11 @@ func parseTemplate(name string) (template, error) {
 		case column == "":
 			return t, fmt.Errorf("%q has empty braces: name the column", name)
 		}
-		t.pieces = append(t.pieces, templatePiece{text, column})
+		piece, err := parsePlace(text, column)
+		if err != nil {
+			return t, fmt.Errorf("%q: %w", name, err)
+		}
+		t.pieces = append(t.pieces, piece)
 		rest = after
 	}
 }
@@ -49,9 +75,26 @@ func parseTemplate(name string) (template, error) {
 func (t *template) String() string {
 	var b strings.Builder
 	for _, p := range t.pieces {
-		b.WriteString(p.text + "{" + p.column + "}")
+		b.WriteString(p.text + "{" + p.place + "}")
 	}
 	return b.String() + t.tail
+}
+
+// parsePlace reads what stands between braces: a column, and its filters in their order.
+func parsePlace(text, place string) (templatePiece, error) {
+	names := strings.Split(place, "|")
+	p := templatePiece{text: text, column: names[0], place: place}
+	if p.column == "" {
+		return p, fmt.Errorf("{%s} names no column", place)
+	}
+	for _, name := range names[1:] {
+		f, ok := filters[name]
+		if !ok {
+			return p, fmt.Errorf("{%s} has the filter %q: want one of %s", place, name, strings.Join(slices.Sorted(maps.Keys(filters)), ", "))
+		}
+		p.filters = append(p.filters, f)
+	}
+	return p, nil
 }
 
 // appendEscaped appends the name that the row gives, which has all columns, with its values as tier.ID writes them. differs: they read
@@ -59,7 +102,7 @@ func (t *template) String() string {
 func (t *template) appendEscaped(b []byte, row Row) (_ []byte, differs bool) {
 	for i := range t.pieces {
 		p := &t.pieces[i]
-		value := row[p.column]
+		value := p.value(row)
 		b = append(b, p.text...)
 		n := len(b) + len(value)
 		b = appendEscaped(b, value)
@@ -71,8 +114,9 @@ func (t *template) appendEscaped(b []byte, row Row) (_ []byte, differs bool) {
 // appendRaw does it with the values as they are.
 func (t *template) appendRaw(b []byte, row Row) []byte {
 	for i := range t.pieces {
-		b = append(b, t.pieces[i].text...)
-		b = append(b, row[t.pieces[i].column]...)
+		p := &t.pieces[i]
+		b = append(b, p.text...)
+		b = append(b, p.value(row)...)
 	}
 	return append(b, t.tail...)
 }

@@ -154,7 +154,7 @@ func TestUnmatchedNamesAcrossPods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Report(t.Context(), "", "7", time.Time{}, 0, nil); err != nil {
+		if err := f.Report(t.Context(), "", nil, "7", time.Time{}, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

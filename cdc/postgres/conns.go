@@ -41,9 +41,8 @@ func connect(ctx context.Context, cfg Config) (*conns, error) {
 	if err := c.identify(ctx); err != nil {
 		return nil, errors.Join(err, c.close(ctx))
 	}
-	// The role or the database may have floats rounded, and then an update of what was rounded off would look like none.
-	if _, err := c.repl.Exec(ctx, "SET extra_float_digits = 3").ReadAll(); err != nil {
-		return nil, errors.Join(fmt.Errorf("postgres: set extra_float_digits: %w", advise(err)), c.close(ctx))
+	if err := pin(ctx, c.repl); err != nil {
+		return nil, errors.Join(err, c.close(ctx))
 	}
 	return c, nil
 }
@@ -58,6 +57,10 @@ func connectSQL(ctx context.Context, cfg Config) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: connect: %w", advise(err))
+	}
+	if err := pin(ctx, conn.PgConn()); err != nil {
+		_ = conn.Close(ctx)
+		return nil, err
 	}
 	return conn, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tandem-cache/tandem/cdc"
 )
@@ -110,6 +111,9 @@ type relation struct {
 	name string // schema.table
 }
 
+// padded reports whether the i-th column is char(n): its padding is no part of the value, and two values that differ by it are equal.
+func (r *relation) padded(i int) bool { return r.Columns[i].DataType == pgtype.BPCharOID }
+
 // changed returns the columns whose values differ, none as an empty list; nil: unknown. A TOAST column that the update left alone is not in after.
 func changed(r *relation, before, after *pglogrepl.TupleData) []string {
 	if before == nil || after == nil || len(before.Columns) != len(after.Columns) || len(after.Columns) > len(r.Columns) {
@@ -155,8 +159,12 @@ func rowOf(r *relation, t, before *pglogrepl.TupleData, old cdc.Row) (row cdc.Ro
 				row[name] = value
 			}
 		case c.DataType == pglogrepl.TupleDataTypeText:
-			row[name] = string(c.Data)
-			size += len(c.Data)
+			data := c.Data
+			if r.padded(i) {
+				data = bytes.TrimRight(data, " ")
+			}
+			row[name] = string(data)
+			size += len(data)
 		}
 	}
 	return row, size

@@ -91,8 +91,18 @@ var sourceMutations = []mutation{
 	},
 	{
 		name: "postgres-floats-rounded", rule: "floats are compared to their last digit, whatever the role's settings",
-		file: "cdc/postgres/conns.go", old: `"SET extra_float_digits = 3"`, new: `"SELECT 1"`,
+		file: "cdc/postgres/session.go", old: "\t\"extra_float_digits = 3\",", new: "\t//",
 		pkg: "cdc/postgres", run: "^TestChangedInTheLastDigits$",
+	},
+	{
+		name: "postgres-settings-unpinned", rule: "the text of a value doesn't follow the settings of the role or the database",
+		file: "cdc/postgres/session.go", old: `"SET "+strings.Join(pins, "; SET ")`, new: `"SET "+strings.Join(pins[5:6], "; SET ")`,
+		pkg: "cdc/postgres", run: "^TestTextOfValues$",
+	},
+	{
+		name: "postgres-padding-kept", rule: "the padding of char(n) is no part of a name",
+		file: "cdc/postgres/decode.go", old: `if r.padded(i) {`, new: `if false {`,
+		pkg: "cdc/postgres", run: "^TestTextOfValues$",
 	},
 	{
 		name: "postgres-close-waits-for-status", rule: "the end of a stream ends a read that waits for the server",
