@@ -24,13 +24,26 @@ func (b *backoff) next() time.Duration {
 func (b *backoff) reset() { b.last = 0 }
 
 // sleep waits for d or for the end of ctx, and returns the latter's error.
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error { return sleepUntil(ctx, d, nil) }
+
+// sleepUntil is a sleep that back ends early.
+func sleepUntil(ctx context.Context, d time.Duration, back <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return nil
+	case <-back:
 	}
+	return nil
+}
+
+// back returns a channel that is closed when the feed hears its server again after a silence; nil: the feed cannot tell. A pause of
+// MaxBackoff, begun just before the server came back, would leave old values valid for as long.
+func (f *Follower) back() <-chan struct{} {
+	if feed, ok := f.cfg.Feed.(interface{ Back() <-chan struct{} }); ok {
+		return feed.Back()
+	}
+	return nil
 }

@@ -206,3 +206,35 @@ func TestPromotedReplicaThatMissedDeletes(t *testing.T) {
 		t.Errorf("%d loads after the promotion; want %d: what did not change is in L2", n, changed)
 	}
 }
+
+// A follower that pauses because Redis was frozen goes on when the cache hears Redis again, however long its pause would be.
+func TestPauseEndsWhenRedisIsBack(t *testing.T) {
+	server := servertest.StartRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	source := &table{versions: make(map[string]int)}
+	cache, rows := openRows(t, client, source)
+	feed, err := cache.Feed("rows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower, stop := run(t, cdc.FollowerConfig{
+		Source: source, Feed: feed, Logger: slog.New(slog.DiscardHandler), MinBackoff: time.Minute, MaxBackoff: time.Minute,
+		Routes: cdc.Routes{"t": {
+			Row: func(r cdc.Row) []string { return []string{tier.Key("shop:row", r.Must("name"))} },
+			All: []string{tier.SpaceName("shop:row")},
+		}},
+	})
+	defer stop()
+	source.write("k")
+	eventually(t, "the first change is applied", func() bool { return follower.Stats().Position == "1" })
+	server.Freeze()
+	defer server.Thaw()
+	source.write("k")
+	eventually(t, "the follower has failed, and pauses", func() bool { return follower.Stats().Retries > 0 || follower.Stats().Problem != "" })
+	server.Thaw()
+	eventually(t, "the second change is applied", func() bool { return follower.Stats().Position == "2" })
+	if got, err := rows.Get(t.Context(), "k"); got != 2 || err != nil {
+		t.Errorf("got version %d, %v; want 2", got, err)
+	}
+}

@@ -10,7 +10,9 @@ import (
 )
 
 // Feed is what a follower needs of the cache. The follower calls Report from a
-// goroutine of its own and the rest one at a time.
+// goroutine of its own and the rest one at a time. A Feed may also have a method
+// Back() <-chan struct{}, whose channel is closed when the cache's server answers
+// again after it did not: the follower's pause ends then.
 type Feed interface {
 	// Invalidate outdates names everywhere: tick, L2, journal and broadcast.
 	// Nil: acknowledged. If it refuses a name for good, the error (or one that it

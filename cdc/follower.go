@@ -170,6 +170,7 @@ func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
 	}
 	f.count(func(s *Stats) { s.Problem = err.Error() })
 	wait := f.cfg.Standby
+	var back <-chan struct{} // a source that wants to be left alone is
 	switch {
 	case errors.Is(err, ErrBusy):
 		f.standBy(ctx)
@@ -179,10 +180,13 @@ func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
 		wait = retry.next()
 		f.log.WarnContext(ctx, "cdc: stepped down, starts again from the stored checkpoint", "pause", wait)
 	default:
+		if retryAfter(err) == 0 {
+			back = f.back()
+		}
 		wait = max(retry.next(), retryAfter(err))
 		f.log.ErrorContext(ctx, "cdc: disconnected", "error", err, "pause", wait)
 	}
-	_ = sleep(ctx, wait) // the caller looks at ctx
+	_ = sleepUntil(ctx, wait, back) // the caller looks at ctx
 }
 
 // retryAfter is how long the source wants to be left alone after err.

@@ -129,6 +129,7 @@ func (s *session) apply(ctx context.Context, w *work) error {
 // accept it.
 func (s *session) insist(ctx context.Context, w *work, attempt func(context.Context, *work) error) error {
 	for retry := s.f.backoff(); ; {
+		back := s.f.back() // before the attempt: the server may come back while it fails
 		err := attempt(ctx, w)
 		if err == nil || errors.Is(err, errSteppedDown) || ctx.Err() != nil {
 			return err
@@ -136,7 +137,7 @@ func (s *session) insist(ctx context.Context, w *work, attempt func(context.Cont
 		s.f.count(func(st *Stats) { st.Retries++ })
 		wait := retry.next()
 		s.f.log.WarnContext(ctx, "cdc: holds a batch that the cache can't take now", "error", err, "pause", wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleepUntil(ctx, wait, back); err != nil {
 			return err
 		}
 	}

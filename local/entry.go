@@ -54,5 +54,9 @@ func NewEntry(space uint32, id string, value any, born uint64, names []Name) *En
 	return e
 }
 
+// Outdate makes e dead for a guard that has flushed at least once, whatever its names say: something newer was read. A check under way may
+// still pass, none that begins later does.
+func (e *Entry) Outdate() { e.verified.Store(0) }
+
 // Verified is the guard's number up to which the entry is known to be valid.
 func (e *Entry) Verified() uint64 { return e.verified.Load() }

@@ -1,6 +1,9 @@
 package local_test
 
 import (
+	"math/rand/v2"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,6 +56,35 @@ func TestAppliedTickIsHeard(t *testing.T) {
 		g.Apply([]string{"k:a"}, step.tick)
 		if got := g.Heard(); got != step.want {
 			t.Errorf("after tick %d: heard %d; want %d", step.tick, got, step.want)
+		}
+	}
+}
+
+// An entry that was outdated stays dead, whatever check runs beside it. The entry has many names, so that the check takes a while.
+func TestOutdatedEntryStaysDead(t *testing.T) {
+	g := local.NewGuard(16)
+	g.Flush()
+	names := make([]local.Name, 20_000)
+	for i := range names {
+		names[i] = local.NewName(strconv.Itoa(i), 1<<60)
+	}
+	for range 200 {
+		e := local.NewEntry(0, "a", 1, g.Number(), names)
+		g.Apply([]string{"b"}, g.Heard()+1) // so that a check has something to store
+		checking := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			close(checking)
+			g.Check(e)
+		})
+		<-checking
+		for range rand.IntN(20_000) {
+			runtime.KeepAlive(e)
+		}
+		e.Outdate()
+		wg.Wait()
+		if g.Check(e) == local.Valid {
+			t.Fatal("a check has brought the entry back")
 		}
 	}
 }

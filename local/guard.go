@@ -142,7 +142,7 @@ func (g *Guard) recheck(e *Entry, v, n uint64) Verdict {
 		}
 		g.collisions.Add(1)
 	}
-	e.verified.Store(n)
+	e.verified.CompareAndSwap(v, n) // not Store: it would bring back an entry that was outdated meanwhile
 	return Valid
 }
 

@@ -152,6 +152,7 @@ type Cache struct {
 	bus     *bus.Bus      // nil: L1 alone
 	breaker breaker
 	waiters waiters
+	outage  outage
 	mender  *mender  // nil: L1 alone
 	sweeper *sweeper // nil: L1 alone
 	synced  chan struct{}

@@ -13,6 +13,9 @@ type extra struct {
 	feeds    []*feedState // those of other spaces that the entry was made from; see space.current
 	original []byte       // the payload that the value came from, or went to; only with Config.DetectMutation
 
+	// alone says that the value was loaded without a lease, because Redis was away: it is newer than what L2 had then, and L2 never got it.
+	alone bool
+
 	// expires is when the entry would end, if it could be kept: it is too large, or does not encode. What is made from it may be kept
 	// as long.
 	expires time.Duration
@@ -41,6 +44,9 @@ func lifeOf(e *local.Entry) time.Duration {
 	}
 	return e.Expires
 }
+
+// isAlone may be asked of nil.
+func (x *extra) isAlone() bool { return x != nil && x.alone }
 
 // otherFeeds may be asked of nil.
 func (x *extra) otherFeeds() []*feedState {

@@ -24,6 +24,7 @@ type flight struct {
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
+	prior  *local.Entry  // what the flight before has brought, as long as L1 may not show it yet; nil: none
 	asOf   time.Duration // on the cache's clock: before the source was read, or L2
 	from   Tier
 	dead   string // why what L2 had was of no use, as in metrics; of the goroutine that flies it
@@ -84,7 +85,11 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 	if ctx.Err() != nil { // nobody would wait for it
 		return nil, nil, false, context.Cause(ctx)
 	}
+	before := f
 	f = c.takeOffLocked(ctx, sp, id, load, false)
+	if before != nil { // it has ended, and its entry may not be used
+		f.prior = before.entry
+	}
 	c.flights.byKey[key] = f
 	return nil, f, true, nil
 }
@@ -149,14 +154,54 @@ func (c *Cache) land(began time.Time, flights []*flight, gots []fetched) {
 }
 
 // finish wakes the callers and hands the entry to the keeper.
+//
+// A pod that is cut off keeps what it loads, although L1 may not answer. Were the entry forgotten, or the older one left in L1 until the
+// keeper comes:
+//
+//	1 Redis freezes, the row is changed, and nobody can invalidate it
+//	2 the pod: does not trust L1 any more, loads version 2 and returns it
+//	3 Redis goes on; the pod reads the head of the journal, where nothing is said of the row, and trusts L1 again
+//	4 the pod: returns version 1
+//
+// The entry is as good as any: its tick is the highest that the pod had heard before the load, its number is from before it too, and L1
+// answers only after a head has proven that all which was acknowledged until then was applied, or was flushed.
 func (c *Cache) finish(f *flight, got fetched) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f.entry, f.err, f.asOf, f.from, f.finished = got.entry, got.err, got.asOf, tiers[got.from], true
-	if f.err != nil || !f.space.usable(f.entry) || !c.keeper.offer(keeperJob{flight: f}) {
+	f.prior = nil
+	if f.err == nil {
+		f.outdateOlder()
+	}
+	if f.err != nil || !f.keepable() || !c.keeper.offer(keeperJob{flight: f}) {
 		c.flights.forgetLocked(f)
 	}
 	close(f.done)
+}
+
+// keepable says whether L1 is to have the flight's entry. Two private flights of a key may end in any order, and what they bring is
+// kept only where the guard can tell which is outdated.
+func (f *flight) keepable() bool {
+	if f.private {
+		return f.space.usable(f.entry)
+	}
+	return f.space.sound(f.entry)
+}
+
+// outdateOlder makes what L1 has of the key dead, unless a Set has brought it meanwhile: the flight would not have begun if that could have
+// been returned.
+func (f *flight) outdateOlder() {
+	older := f.space.cache.store.Get(f.space.number, f.id)
+	if older != nil && older != f.entry && older != f.set && !f.private {
+		older.Outdate()
+	}
+}
+
+// overtaken says whether this pod has loaded a newer value than e, which L2 has, while Redis was away: prior, or what L1 has. L2 will know when
+// the change is invalidated; until then e would be a step back.
+func (sp *space) overtaken(id string, prior, e *local.Entry) bool {
+	newer := func(mine *local.Entry) bool { return mine != nil && extraOf(mine).isAlone() && mine.Read > e.Read }
+	return newer(prior) || newer(sp.cache.store.Get(sp.number, id))
 }
 
 // forget removes a finished flight.

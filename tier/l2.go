@@ -169,7 +169,7 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 		return nil
 	}
 	e, _, err := c.admit(sp, id, raw, born, c.judge(ctx))
-	if err != nil {
+	if err != nil || e != nil && sp.overtaken(id, nil, e) {
 		return nil
 	}
 	return e

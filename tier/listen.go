@@ -45,6 +45,7 @@ func (l listener) Resync(ctx context.Context) error {
 func (l listener) Fresh(asOf time.Time) {
 	c := l.cache
 	c.breaker.note(c.now(), nil)
+	c.outage.heard(c.now(), c.cfg.MaxStaleness/2) // heads are read each third
 	c.trusted.Store(int64(asOf.Add(c.cfg.MaxStaleness).Sub(c.start)))
 	c.syncing.Do(func() { close(c.synced) })
 }

@@ -34,6 +34,12 @@ func (sp *space) usable(e *local.Entry) bool {
 	return int64(now) < c.trusted.Load() && now < e.Expires && sp.current(now, e.Read, extraOf(e).otherFeeds()) && c.guard.Check(e) == local.Valid
 }
 
+// sound says whether an entry may be returned once the pod is proven to have heard everything: all that usable asks but that.
+func (sp *space) sound(e *local.Entry) bool {
+	now, feeds := sp.cache.now(), extraOf(e).otherFeeds()
+	return now < e.Expires && sp.current(now, e.Read, feeds) && sp.cache.guard.Check(e) == local.Valid
+}
+
 // read answers what L1 did not.
 //
 // A caller that joins a flight may have come after an invalidation that the flight's read did not see:
@@ -142,6 +148,10 @@ func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
 // nothing of the last MaxStaleness.
 func (c *Cache) admitted(f *flight, raw []byte, born uint64, at time.Duration, judge judge) (fetched, error) {
 	e, dead, err := c.admit(f.space, f.id, raw, born, judge)
+	if e != nil && f.space.overtaken(f.id, f.prior, e) {
+		f.space.stats.dead(reasonOlder)
+		e, dead = nil, reasonTexts[reasonOlder]
+	}
 	f.dead = dead
 	if e != nil {
 		f.space.stats.l2Hits.Inc()

@@ -47,7 +47,10 @@ func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
 		return fetched{err: fmt.Errorf("tier: load %s: %w", shown(sp.key(id)), r.err), from: tierSource, lease: held}
 	}
 	e, env := sp.enter(id, began, r)
-	if held != nil && !held.unfilled && env != nil {
+	switch {
+	case held == nil || held.unfilled:
+		addExtra(e).alone = true
+	case env != nil:
 		env.Token = held.hold.Token
 		held.env = env
 	}

@@ -48,6 +48,7 @@ const (
 	reasonSilent     // too old for a space whose feed is silent
 	reasonSchema     // of another schema version
 	reasonUnreadable // not an envelope, a newer one, or a payload that does not decode
+	reasonOlder      // this pod has loaded a newer one while Redis was away
 	reasonSealed     // does not open: copied, altered, a key that is not known; or encrypted where no keys are, or not where they are
 	reasonMoved      // one of its names was invalidated while it was loaded
 	reasonLease      // the lease was gone: invalidated, expired, or Redis failed
@@ -59,7 +60,7 @@ const (
 	reasonCount
 )
 
-var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "sealed", "moved", "lease", "encode", "decode", "stale", "names", "size"}
+var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "older", "sealed", "moved", "lease", "encode", "decode", "stale", "names", "size"}
 
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {

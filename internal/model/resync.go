@@ -1,7 +1,7 @@
 package main
 
 // The world of tier/listen.go, tier/l2.go and tier/invalidate.go: a pod that begins, or begins anew because the journal does not
-// reach back, beside two changes of one row. The entry stands on a tag, so that L2 keeps it; Redis's table is exact. The pod's own
+// reach back, or that loses its trust in L1 for a while because it reads no head, beside two changes of one row. The entry stands on a tag, so that L2 keeps it; Redis's table is exact. The pod's own
 // table and its number are exact too (see the guard's world).
 
 const (
@@ -12,6 +12,8 @@ const (
 	resyncTrustEarly
 	resyncTickLate
 	resyncBornLate
+	resyncAwayForgotten
+	resyncOlderTaken
 )
 
 type resyncInval struct{ pc, tick, version uint8 }
@@ -28,6 +30,7 @@ type resyncState struct {
 	to, floorRead   uint8
 	lost            bool // the journal was
 	trusted         bool
+	lapsed          bool // trust has run out once: no head was read for MaxStaleness
 	number, flushed uint8
 	stripe          uint8
 	tick, floor     uint8 // of the tag in the pod's table, and below it
@@ -37,6 +40,8 @@ type resyncState struct {
 
 	flight struct{ pc, born, tick, version, covered, verdict uint8 }
 	l1     item
+	loaded bool  // L1's entry, by this pod; L2 never has it
+	seen   uint8 // the newest version that the pod has loaded and answered
 	wrong  string
 }
 
@@ -55,18 +60,24 @@ func resyncWorld() world {
 			{resyncTrustEarly, "distrust", "L1 does not answer during a resync, until floor and flush stand"},
 			{resyncTickLate, "S-before-read", "a load notes the tick before it reads the source"},
 			{resyncBornLate, "number-before-L2", "a flight notes the number before it reads L2"},
+			{resyncAwayForgotten, "away-kept", "what is loaded while L1 is not trusted takes the older entry's place"},
+			{resyncOlderTaken, "older-in-L2", "what L2 has from before such a load is not taken"},
 		},
 		reaches: []string{
 			"flight: L2 is valid here", "flight: L2 is valid by Redis", "flight: L2 is dead here",
 			"flight: L2 is dead by Redis", "the journal is lost",
+			"trust runs out", "a head is read again: Fresh", "flight: L2 is older than what the pod has loaded",
 		},
 	}.world()
 }
 
 // resyncBroken looks at what L1 would answer at any time.
 func resyncBroken(s resyncState) string {
-	if s.wrong == "" && s.hits() && s.l1.version < s.covered {
+	switch {
+	case s.wrong == "" && s.hits() && s.l1.version < s.covered:
 		return "L1 answers with a value from before an invalidation that the pod has applied or made good"
+	case s.wrong == "" && s.hits() && s.l1.version < s.seen:
+		return "L1 answers with an older value than the pod has loaded"
 	}
 	return s.wrong
 }
@@ -89,6 +100,11 @@ func resyncNext(s resyncState, off rule, to func(string, resyncState)) {
 		resyncPhase(s, off, to)
 	} else {
 		resyncListen(s, to)
+		if s.trusted && !s.lapsed {
+			t := s
+			t.trusted, t.lapsed = false, true
+			to("trust runs out", t)
+		}
 	}
 	resyncFlight(s, off, to)
 }
@@ -168,10 +184,12 @@ func resyncPhase(s resyncState, off rule, to func(string, resyncState)) {
 
 // resyncListen applies what comes next, or learns that it can't be had.
 func resyncListen(s resyncState, to func(string, resyncState)) {
+	t := s
 	if s.at == s.head {
+		t.trusted = true
+		to("a head is read again: Fresh", t)
 		return
 	}
-	t := s
 	v := s.inval[s.journal[s.at]-1]
 	t.at++
 	t.number++
@@ -207,7 +225,7 @@ func resyncFlight(s resyncState, off rule, to func(string, resyncState)) {
 		if off == resyncTickLate {
 			f.tick = s.counter
 		}
-		t.land(s.number, off)
+		t.land(s.number, true, off)
 		to("flight: has loaded", t)
 	case 3:
 		f.pc, f.verdict = 4, s.look(false)
@@ -232,30 +250,41 @@ func resyncJudge(s resyncState, off rule, to func(string, resyncState)) {
 	t := s
 	one, two := s.flight.verdict, s.look(true)
 	switch {
+	case s.l1.there && s.loaded && off != resyncOlderTaken: // tier's space.overtaken: L2 has the oldest value
+		t.flight.pc, t.flight.verdict = 1, 0
+		to("flight: L2 is older than what the pod has loaded", t)
 	case one == 2 || two == 2:
 		t.flight.pc, t.flight.verdict = 1, 0
 		to("flight: L2 is dead here", t)
 	case one == 1 && two == 1:
-		t.land(s.number, off)
+		t.land(s.number, false, off)
 		to("flight: L2 is valid here", t)
 	case s.redis > s.flight.tick:
 		t.flight.pc, t.flight.verdict = 1, 0
 		to("flight: L2 is dead by Redis", t)
 	default:
-		t.land(s.number, off)
+		t.land(s.number, false, off)
 		to("flight: L2 is valid by Redis", t)
 	}
 }
 
-// land returns the entry to who started the flight, and keeps it.
-func (s *resyncState) land(number uint8, off rule) {
+// land returns the entry to who started the flight, and keeps it, trusted or not.
+func (s *resyncState) land(number uint8, loaded bool, off rule) {
 	f := s.flight
+	if f.version < s.seen && !loaded {
+		s.wrong = "a flight brings an older value than the pod has loaded"
+	}
+	if loaded {
+		s.seen = max(s.seen, f.version)
+	}
 	if f.version < f.covered {
 		s.wrong = "a flight that began after an invalidation was applied or made good brings the value from before"
 	}
 	if off == resyncBornLate {
 		f.born = number
 	}
-	s.l1 = item{there: true, version: f.version, tick: f.tick, valid: f.born}
+	if s.trusted || off != resyncAwayForgotten {
+		s.l1, s.loaded = item{there: true, version: f.version, tick: f.tick, valid: f.born}, loaded
+	}
 	s.flight.pc, s.flight.born, s.flight.tick, s.flight.version, s.flight.covered, s.flight.verdict = 0, 0, 0, 0, 0, 0
 }

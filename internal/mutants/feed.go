@@ -125,6 +125,11 @@ var feedMutations = []mutation{
 		pkg: "cdc", run: "^TestFailoverWhileSettling$",
 	},
 	{
+		name: "pause-not-ended", rule: "a follower's pause ends when the cache hears Redis again",
+		file: "cdc/session.go", old: `sleepUntil(ctx, wait, back)`, new: `sleepUntil(ctx, wait, nil)`,
+		pkg: "cdc", run: "^TestPauseEndsWhenRedisIsBack$",
+	},
+	{
 		name: "lease-not-asked", rule: "of the followers of a source that serves everybody, one opens it",
 		file: "cdc/lead.go", old: "\tcase !ok:\n", new: "\tcase !ok && false:\n",
 		pkg: "cdc", run: "^TestLease$",

@@ -55,7 +55,7 @@ var guardMutations = []mutation{
 	{
 		name: "guard-number-read-late", rule: "a check reads the number before the stripes",
 		file: guardFile,
-		old:  "\te.verified.Store(n)\n",
+		old:  "\te.verified.CompareAndSwap(v, n) // not Store: it would bring back an entry that was outdated meanwhile\n",
 		new:  pause + "\te.verified.Store(g.number.Load())\n",
 
 		pkg: "local", run: "^TestAppliedMeansDead$", count: 10,

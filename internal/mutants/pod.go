@@ -138,6 +138,31 @@ var readMutations = []mutation{
 		pkg:  "tier", run: "^TestRedisRefusesFromTheStart$",
 	},
 	{
+		name: "away-forgotten", rule: "what is loaded while Redis is away takes the place of the older entry in L1",
+		file: "tier/flight.go", old: `return f.space.sound(f.entry)`, new: `return f.space.usable(f.entry)`,
+		pkg: "tier", run: "^TestReadsDoNotGoBackAfterRedisFroze$",
+	},
+	{
+		name: "away-older-in-l2", rule: "a value in L2 from before such a load is not taken",
+		file: "tier/flight.go", old: `return newer(prior) || newer(sp.cache.store.Get(sp.number, id))`, new: `return newer(nil)`,
+		pkg: "tier", run: "^TestOlderValueInL2IsNotTaken$",
+	},
+	{
+		name: "away-older-in-l1", rule: "what a flight has brought outdates the older entry in L1, also if it is not kept itself",
+		file: "tier/flight.go", old: `older.Outdate()`, new: `_ = older`,
+		pkg: "tier", run: "^TestOlderEntryIsNotTrustedAgain$",
+	},
+	{
+		name: "away-resurrected", rule: "a check does not bring back an entry that was outdated meanwhile",
+		file: "local/guard.go", old: `e.verified.CompareAndSwap(v, n) //`, new: `e.verified.Store(n) //`,
+		pkg: "local", run: "^TestOutdatedEntryStaysDead$", count: 10,
+	},
+	{
+		name: "away-tick-ahead", rule: "what is loaded while Redis is away stands at no higher tick than the pod had heard",
+		file: "tier/source.go", old: `tick: max(tick, c.guard.Heard())`, new: `tick: max(tick, uint64(time.Now().Add(time.Hour).UnixMicro()))`,
+		pkg: "tier", run: "^TestLoadedWhileRedisWasAwayIsInvalidated$",
+	},
+	{
 		name: "lease-error-is-an-error", rule: "a lease that Redis does not answer leads to the loader",
 		file: "tier/lease.go",
 		old:  "\t\t\tgot := c.loadAlone(ctx, f)\n",
