@@ -10,6 +10,9 @@ BENCH        ?= .
 BENCH_COUNT  ?= 1
 FUZZ_TIME    ?= 30s
 
+# Tests that measure what a call costs: they need a quiet machine, say so, and run apart.
+QUIET := ^TestHitCost$$
+
 # Of sim: how many seeds, and the first of them (docs/simulation.md).
 SEEDS ?= 2000
 FIRST ?= 1
@@ -51,7 +54,8 @@ check: lint test ## What every commit passes: lint and test
 .PHONY: test
 test: servers ## All tests of all modules, with the race detector, on real servers
 	go test -race -timeout $(TEST_TIMEOUT) work
-	go test -count=1 -run '^TestHitCost$$' ./bench # the race detector distorts it
+	go test -count=1 -run '^TestSeeds$$' ./internal/sim # with the race detector a quarter of the seeds take as long
+	go test -count=1 -run '$(QUIET)' ./bench # apart from all others, and without the race detector: what they measure is the machine's
 
 .PHONY: servers
 servers: ## Install what the tests need: redis-server, PostgreSQL, a C compiler

@@ -201,13 +201,13 @@ func (p *cdcPod) watch(ctx context.Context, n int) (seen []int64, err error) {
 	before := make([]int64, cdcWatched)
 	for i := range n {
 		id := p.id(i%cdcWatched + 1)
-		deadline := time.Now().Add(30 * time.Second)
+		deadline := time.Now().Add(patience)
 		for p.lastLoad(id) == before[i%cdcWatched] {
 			if _, err := p.rows.Get(ctx, id); err != nil {
 				return nil, err
 			}
 			if time.Now().After(deadline) {
-				return nil, fmt.Errorf("change %d, of row %s, did not arrive in 30 s", i+1, id)
+				return nil, fmt.Errorf("change %d, of row %s, did not arrive in %s", i+1, id, patience)
 			}
 			time.Sleep(50 * time.Microsecond)
 		}

@@ -6,17 +6,25 @@ import (
 	"testing"
 )
 
-// TestFanout wants all names in all pods. How many a second is for the program on a quiet machine.
+// TestFanout wants all names in all pods. How many a second is for the program on a quiet machine; beside other work they may be too few in
+// one second, and not in twenty.
 func TestFanout(t *testing.T) {
-	var out bytes.Buffer
-	err := run(t.Context(), []string{"fanout", "-pods", "2", "-for", "1s", "-rate", "5000", "-json"}, &out)
-	var got fanoutReport
-	if json.Unmarshal(out.Bytes(), &got) != nil {
-		t.Fatalf("%v\n%s", err, out.Bytes())
+	for _, long := range []string{"1s", "20s"} {
+		var out bytes.Buffer
+		err := run(t.Context(), []string{"fanout", "-pods", "2", "-for", long, "-rate", "5000", "-json"}, &out)
+		var got fanoutReport
+		if json.Unmarshal(out.Bytes(), &got) != nil {
+			t.Fatalf("%v\n%s", err, out.Bytes())
+		}
+		if got.Resyncs > 0 || got.DelayMaxMS < got.DelayP50MS {
+			t.Fatalf("got %+v", got)
+		}
+		if got.Names >= 500 && got.Probes > 0 {
+			return
+		}
+		t.Logf("too few names or probes in %s: %+v", long, got)
 	}
-	if got.Names < 500 || got.Probes == 0 || got.Resyncs > 0 || got.DelayMaxMS < got.DelayP50MS {
-		t.Errorf("got %+v", got)
-	}
+	t.Error("too few names or probes")
 }
 
 // TestFanoutVerdict judges reports.

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	answerTimeout = 90 * time.Second // for one answer of a pod
-	endTimeout    = 15 * time.Second // for a pod to end after its input has
+	answerTimeout = 5 * time.Minute // for one answer of a pod
+	endTimeout    = time.Minute     // for a pod to end after its input has
 )
 
 // A fleet is the pods of a run.

@@ -35,7 +35,7 @@ type podConfig struct {
 }
 
 // closeTimeout bounds the end of a pod's role.
-const closeTimeout = 5 * time.Second
+const closeTimeout = 30 * time.Second
 
 // servePod is the life of a pod: it does what in says until in ends, which it also does when the program dies.
 func servePod(in io.Reader, out io.Writer) error {
@@ -164,9 +164,12 @@ func (c *podCache) applied(origin string) uint64 {
 	return c.counter("tandem_invalidations_total", "origin", origin)
 }
 
-// await polls until done is true, for at most a time that only a broken machine needs.
+// patience is a time that only a broken machine needs.
+const patience = 2 * time.Minute
+
+// await polls until done is true, for patience at most.
 func await(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

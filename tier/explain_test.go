@@ -303,7 +303,7 @@ func TestExplainTheLastRead(t *testing.T) {
 		"panic":   func(context.Context, string) (int, error) { panic("secret") },
 		"timeout": func(ctx context.Context, _ string) (int, error) { <-ctx.Done(); return 0, ctx.Err() },
 	} {
-		s := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:" + kind, Strategy: tier.CDC("feed"), Load: load, LoadTimeout: 50 * time.Millisecond})
+		s := newSpace(t, p.cache, tier.SpaceConfig[int]{Name: "test:" + kind, Strategy: tier.CDC("feed"), Load: load, LoadTimeout: time.Second})
 		if _, err := s.Get(t.Context(), "k"); err == nil {
 			t.Error("no error")
 		}

@@ -21,7 +21,7 @@ func onFallback(t *testing.T, test func(t *testing.T, p pod, f *tier.Feed, src *
 				if redis {
 					server := miniredis.NewMiniRedis()
 					t.Cleanup(server.Close)
-					p = newLinkedPod(t, &link{redis: server}, src)
+					p = newCalmPod(t, &link{redis: server}, src)
 				} else {
 					p = newPod(t, "", src)
 				}
@@ -35,18 +35,23 @@ func onFallback(t *testing.T, test func(t *testing.T, p pod, f *tier.Feed, src *
 	}
 }
 
-// report lets the feed say each second that it lags by lag.
+// report lets the feed say each five seconds, and in the last five each second, that it lags by lag.
 func report(t *testing.T, f *tier.Feed, connected bool, lag time.Duration, seconds int) {
 	t.Helper()
 	problem := ""
 	if !connected {
 		problem = "cut off"
 	}
-	for range seconds {
+	for seconds > 0 {
 		if err := f.Report(t.Context(), problem, nil, "1", time.Time{}, lag, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		step := 1
+		if seconds > 5 {
+			step = min(5, seconds-5)
+		}
+		time.Sleep(time.Duration(step) * time.Second)
+		seconds -= step
 	}
 }
 
@@ -159,7 +164,7 @@ func TestValueFromL2KeepsItsAge(t *testing.T) {
 		server := miniredis.NewMiniRedis()
 		t.Cleanup(server.Close)
 		src := &source{}
-		a, b := newLinkedPod(t, &link{redis: server}, src), newLinkedPod(t, &link{redis: server}, src)
+		a, b := newCalmPod(t, &link{redis: server}, src), newCalmPod(t, &link{redis: server}, src)
 		a.want(t, "k", 0)
 		v := src.write("k") // and nobody tells
 		time.Sleep(tier.DefaultFallbackTTL / 2)

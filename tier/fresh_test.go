@@ -105,7 +105,19 @@ func (c *linkConn) Close() error {
 // newLinkedPod opens a pod of a virtual network. Its pool is closed before the bubble ends.
 func newLinkedPod(t *testing.T, l *link, src *source) pod {
 	t.Helper()
-	c := openCache(t, tier.Config{Redis: newLinkedClient(t, l)})
+	return newLinkedPodWith(t, l, src, tier.Config{})
+}
+
+// newCalmPod is one that proves its freshness rarely. Each proof runs a script of miniredis, and minutes of virtual time have many.
+func newCalmPod(t *testing.T, l *link, src *source) pod {
+	t.Helper()
+	return newLinkedPodWith(t, l, src, tier.Config{MaxStaleness: 9 * time.Second})
+}
+
+func newLinkedPodWith(t *testing.T, l *link, src *source, cfg tier.Config) pod {
+	t.Helper()
+	cfg.Redis = newLinkedClient(t, l)
+	c := openCache(t, cfg)
 	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
 }
 

@@ -411,7 +411,7 @@ func TestKeysWhileRedisFails(t *testing.T) {
 	c := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	c.AddHook(hook)
 	t.Cleanup(func() { _ = c.Close() })
-	cache := openCache(t, tier.Config{Redis: c, RemoteTimeout: 100 * time.Millisecond})
+	cache := openCache(t, tier.Config{Redis: c, RemoteTimeout: time.Second})
 	s := spaceIn(t, cache, "test:row")
 	inL2(t, client, s, "test:row", "k")
 	fails.Store(2)

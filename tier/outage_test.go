@@ -16,7 +16,12 @@ import (
 	"github.com/tandem-cache/tandem/tier"
 )
 
-const patience = 100 * time.Millisecond // the RemoteTimeout of these tests
+const (
+	patience = 100 * time.Millisecond // the RemoteTimeout of these tests
+	// soon is what a read may take that waits no longer than patience for Redis, on a busy machine. By itself go-redis waits for 3 s, several
+	// times.
+	soon = 2 * time.Second
+)
 
 // newImpatientPod is a pod whose reads wait for Redis no longer than patience a call.
 func newImpatientPod(t *testing.T, addr string, src *source) pod {
@@ -32,8 +37,8 @@ func answersFromSource(t *testing.T, p pod, src *source) {
 		v := src.write("k")
 		began := time.Now()
 		p.want(t, "k", v)
-		if took := time.Since(began); took > patience+150*time.Millisecond {
-			t.Errorf("answered after %s; want at most %s and a little", took, patience)
+		if took := time.Since(began); took > soon {
+			t.Errorf("answered after %s; want %s and a little", took, patience)
 		}
 	}
 }
@@ -42,7 +47,8 @@ func answersFromSource(t *testing.T, p pod, src *source) {
 func TestReadsLeaveAFailingRedisOut(t *testing.T) {
 	server := servertest.StartRedis(t)
 	src := &source{}
-	p := newImpatientPod(t, server.Addr, src)
+	const patience = time.Second // half of it is long for a read that does not wait, also on a busy machine
+	p := newPodOf(t, server.Addr, src, tier.Config{RemoteTimeout: patience})
 	server.Freeze()
 	defer server.Thaw()
 	eventually(t, "L1 is not trusted", func() bool { return !p.cache.Health(t.Context()).L1.Trusted })
@@ -72,7 +78,7 @@ func TestLoadsAreSharedAtOnceAfterAnOutage(t *testing.T) {
 	var pods [2]*tier.Space[int]
 	var caches [2]*tier.Cache
 	for i := range pods {
-		caches[i] = openCache(t, tier.Config{Redis: connect(t, server.Addr), RemoteTimeout: patience})
+		caches[i] = openCache(t, tier.Config{Redis: connect(t, server.Addr), RemoteTimeout: 10 * patience}) // or a busy machine shares no loads
 		pods[i] = newSpace(t, caches[i], tier.SpaceConfig[int]{
 			Name: "test:row", Strategy: tier.CDC("feed"),
 			Load: func(_ context.Context, id string) (int, error) {
@@ -131,7 +137,7 @@ func TestRedisRefusesFromTheStart(t *testing.T) {
 	began := time.Now()
 	src := &source{}
 	p := newImpatientPod(t, addr, src)
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > soon {
 		t.Errorf("Open took %s", took)
 	}
 	answersFromSource(t, p, src)
@@ -147,7 +153,7 @@ func TestRedisFrozenFromTheStart(t *testing.T) {
 	answersFromSource(t, p, src)
 	began := time.Now()
 	wantError(t, p.Invalidate(t.Context(), "k"), "test:row:k")
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > soon {
 		t.Errorf("Invalidate failed after %s", took)
 	}
 }
@@ -185,7 +191,7 @@ func TestRedisFreezesAndThaws(t *testing.T) {
 	defer server.Thaw()
 	began := time.Now()
 	p.want(t, "k", 0)
-	if took := time.Since(began); took > patience+150*time.Millisecond {
+	if took := time.Since(began); took > soon {
 		t.Errorf("a miss took %s; want %s and a little", took, patience)
 	}
 	eventually(t, "L1 is not trusted", func() bool { return !p.cache.Health(t.Context()).L1.Trusted })
@@ -201,7 +207,8 @@ func TestRedisFreezesAndThaws(t *testing.T) {
 func TestLostSubscriptionKeepsL1(t *testing.T) {
 	server := servertest.StartRedis(t)
 	src := &source{}
-	a, b := newPod(t, server.Addr, src), newPod(t, server.Addr, src)
+	const maxStaleness = 6 * time.Second // b looks each 2 s, and a busy machine has 4 s more
+	a, b := newPod(t, server.Addr, src), newPodOf(t, server.Addr, src, tier.Config{MaxStaleness: maxStaleness})
 	heard(t, a, b)
 	b.want(t, "k", 0)
 	b.want(t, "other", 0)
@@ -218,7 +225,7 @@ func TestLostSubscriptionKeepsL1(t *testing.T) {
 		got, err := b.Get(t.Context(), "k")
 		return err == nil && got == v
 	})
-	if took := time.Since(acknowledged); took > tier.DefaultMaxStaleness {
+	if took := time.Since(acknowledged); took > maxStaleness {
 		t.Errorf("b was stale for %s", took)
 	}
 	hits := metric(t, b.cache, "tandem_hits_total", "l1")
@@ -380,7 +387,7 @@ func TestLostAnswersHoldNobody(t *testing.T) {
 				return connect(t, addr).Exists(t.Context(), "shop:test:row:k").Val() == 0
 			})
 			b.want(t, "k", 0)
-			if took := time.Since(began); took > 1500*time.Millisecond {
+			if took := time.Since(began); took > 2500*time.Millisecond { // a marker lives for three
 				t.Errorf("another pod waited for nobody, %s", took)
 			}
 		})

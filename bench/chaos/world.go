@@ -169,9 +169,9 @@ func (w *world) start() error {
 	return nil
 }
 
-// until polls, for as long as a healthy machine may need.
+// until polls, for as long as a busy machine may need.
 func (w *world) until(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for !done() {
 		if err := pause(ctx, 20*time.Millisecond); err != nil {

@@ -43,7 +43,7 @@ func connect(t *testing.T, addr string) *redis.Client {
 func openCache(t *testing.T, name string, client *redis.Client) *tier.Cache {
 	t.Helper()
 	cache, err := tier.Open(t.Context(), tier.Config{
-		Name: name, Redis: client, RemoteTimeout: settleTime, Logger: slog.New(slog.DiscardHandler),
+		Name: name, Redis: client, RemoteTimeout: patience, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func (l *life) warm(p *crashPod) {
 	l.t.Helper()
 	for _, key := range slices.Concat(others, outdated) {
 		space, id, _ := strings.Cut(key, " ")
-		for end := time.Now().Add(settleTime); ; time.Sleep(2 * time.Millisecond) {
+		for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 			p.get(l.t, key)
 			_, local, _ := p.peek(l.t, key)
 			raw := l.look.Get(l.t.Context(), l.Name+":shop:"+space+":"+id).Val()
@@ -189,7 +189,7 @@ func (l *life) stale(pods []*crashPod, keys []string) (list []string) {
 func (l *life) settle(pods []*crashPod, keys []string) {
 	l.t.Helper()
 	var list []string
-	for end := time.Now().Add(settleTime); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		if list = l.stale(pods, keys); len(list) == 0 {
 			return
 		}

@@ -28,10 +28,6 @@ var (
 	changed  = []string{"k:shop:item:1", "t:item:1", "k:shop:item:2", "t:item:2", "k:shop:item:3", "t:item:3"}
 )
 
-// settleTime is how long a broadcast, or a new follower's way to the end of the
-// log, may take.
-const settleTime = 5 * time.Second
-
 // crashWorld is the servers that all lives share.
 type crashWorld struct {
 	db   *database
@@ -240,7 +236,7 @@ func (l *life) restart() {
 func (l *life) passed() {
 	l.t.Helper()
 	position := ""
-	for end := time.Now().Add(settleTime); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		position = l.look.HGet(l.t.Context(), l.Name+":{feed:"+crashFeed+"}", "position").Val()
 		if reached(position, l.target) && reached(l.follower.Stats().Position, l.target) { // it counts after it has stored
 			return

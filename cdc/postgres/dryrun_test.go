@@ -44,7 +44,7 @@ func TestDryRun(t *testing.T) {
 	await := func(want string) {
 		t.Helper()
 		for began := time.Now(); !strings.Contains(out.String(), want); time.Sleep(10 * time.Millisecond) {
-			if time.Since(began) > 10*time.Second {
+			if time.Since(began) > patience {
 				t.Fatalf("it printed\n%s\nwant %q", out.String(), want)
 			}
 		}

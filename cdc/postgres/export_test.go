@@ -15,6 +15,9 @@ func PositionLSN(s string) (pglogrepl.LSN, bool) {
 	return p.lsn, err == nil
 }
 
+// SetStatusEvery sets the time between two statuses of the streams that src opens.
+func SetStatusEvery(src *Source, every time.Duration) { src.every = every }
+
 // Sees reports whether the snapshot sees the transaction.
 func Sees(snap string, xid uint32) (bool, error) {
 	s, err := parseSnapshot(snap)

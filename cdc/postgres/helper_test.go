@@ -16,10 +16,10 @@ import (
 	"github.com/tandem-cache/tandem/internal/servertest"
 )
 
-// patience is for what must happen; quiet is how long something that must not
-// happen is given.
+// patience is for what must happen, also beside other work; quiet is how long
+// something that must not happen is given.
 const (
-	patience = 20 * time.Second
+	patience = time.Minute
 	quiet    = 300 * time.Millisecond
 )
 
@@ -30,7 +30,15 @@ type database struct {
 	conn *pgx.Conn
 }
 
+// start starts a server for a test, which runs beside others: all of them wait most of the time.
 func start(t *testing.T, settings ...string) *database {
+	t.Helper()
+	t.Parallel()
+	return another(t, settings...)
+}
+
+// another starts a further server for a test.
+func another(t *testing.T, settings ...string) *database {
 	t.Helper()
 	db := &database{Postgres: servertest.StartPostgres(t, settings...), t: t}
 	db.connect()

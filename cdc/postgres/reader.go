@@ -18,8 +18,10 @@ import (
 // wal_receiver_timeout.)
 const silence = 60 * time.Second
 
-// drainTimeout bounds the wait for the server to let go of the slot.
-const drainTimeout = time.Second
+// drainTimeout bounds the wait for the server to let go of the slot. The server
+// first sends what it has begun to, which takes seconds where either machine is
+// busy; hung up on before that, it may never hear of the last acknowledgement.
+const drainTimeout = 5 * time.Second
 
 // reader owns the replication connection while it runs. It reads, decodes and
 // fills the queue; while the queue is full it goes on sending its status, so

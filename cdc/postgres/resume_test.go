@@ -37,10 +37,12 @@ func TestAckAtClose(t *testing.T) {
 	db.exec(`CREATE TABLE orders (id int PRIMARY KEY, big text)`)
 	src := db.sourceOf(postgres.Config{Tables: []string{"public.orders"}, MaxBatch: 10})
 	st, _ := begin(t, src)
+	const rows = 2000
 	for n := range 5 {
 		db.exec(fmt.Sprintf(`INSERT INTO orders VALUES (%d)`, -1-n))
 		_, b := events(t, st, 1)
-		db.exec(fmt.Sprintf(`INSERT INTO orders SELECT n, repeat('x', 1000) FROM generate_series(%d, %d) n`, 20000*n, 20000*n+19999))
+		// 20 MB: more than sockets hold.
+		db.exec(fmt.Sprintf(`INSERT INTO orders SELECT n, repeat('x', 10000) FROM generate_series(%d, %d) n`, rows*n, rows*n+rows-1))
 		time.Sleep(quiet) // for the queue to fill up
 		ack(t, st, b.Position)
 		closeStream(t, st)
@@ -48,7 +50,7 @@ func TestAckAtClose(t *testing.T) {
 			t.Fatalf("confirmed %s; want %s", got, want)
 		}
 		st = open(t, src, b.Position)
-		events(t, st, 20000)
+		events(t, st, rows)
 	}
 }
 
@@ -99,15 +101,15 @@ func lsn(t *testing.T, text string) pglogrepl.LSN {
 // A consumer that is slower than wal_sender_timeout stays connected, also with
 // its queue full.
 func TestSlowConsumer(t *testing.T) {
-	db := start(t, "wal_sender_timeout=1s")
+	db := start(t, "wal_sender_timeout=3s")
 	db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
 	src := db.sourceOf(postgres.Config{Tables: []string{"public.orders"}, MaxBatch: 10})
 	st, _ := begin(t, src)
 	db.exec(`INSERT INTO orders SELECT generate_series(1, 20000)`)
 	events(t, st, 10)
-	time.Sleep(3500 * time.Millisecond)
+	time.Sleep(3 * senderTimeout / 2)
 	events(t, st, 19990)
-	time.Sleep(3500 * time.Millisecond)
+	time.Sleep(3 * senderTimeout / 2)
 	db.exec(`INSERT INTO orders VALUES (-1)`)
 	events(t, st, 1)
 }

@@ -1,12 +1,14 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 
@@ -15,7 +17,8 @@ import (
 
 // Source follows one slot. Its methods may be called from any goroutine.
 type Source struct {
-	cfg Config
+	cfg   Config
+	every time.Duration // between two statuses; 0: by the server's settings; else a test has set it
 
 	mu     sync.Mutex // guards barren
 	barren string     // the slot's restart, when a stream found that the log from there is gone; "": none did
@@ -266,7 +269,7 @@ func (s *Source) start(ctx context.Context, st *stream) error {
 	if err != nil {
 		return fmt.Errorf("postgres: follow slot %q: %w", s.cfg.Slot, advise(err))
 	}
-	st.read(every)
+	st.read(cmp.Or(s.every, every))
 	return nil
 }
 

@@ -198,7 +198,7 @@ func (s *stream) Ack(ctx context.Context, text string) error {
 func (s *stream) Lag() (time.Duration, bool) { return s.progress.lag(time.Now()) }
 
 // Close implements cdc.Stream. It sends the last acknowledgement and waits until
-// the server has let go of the slot, for a second at most.
+// the server has let go of the slot, for five seconds at most.
 func (s *stream) Close(ctx context.Context) error {
 	if s.closed {
 		return nil
@@ -206,7 +206,7 @@ func (s *stream) Close(ctx context.Context) error {
 	s.closed = true
 	if s.stop != nil {
 		s.stop()
-		s.wg.Wait() // they wait for nothing but their context, and the last second of a connection
+		s.wg.Wait() // they wait for nothing but their context, and the last seconds of a connection
 	}
 	return s.conns.close(ctx)
 }

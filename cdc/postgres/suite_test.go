@@ -44,11 +44,15 @@ type suiteWorld struct {
 
 const secret = "not-to-be-told"
 
-// newSuiteWorld starts a server that gives a silent follower up after a second, and
+// senderTimeout is the wal_sender_timeout of tests about it: a follower sends its
+// status four times as often, and has two seconds for that on a busy machine.
+const senderTimeout = 3 * time.Second
+
+// newSuiteWorld starts a server that gives a silent follower up after senderTimeout, and
 // asks the role suite for its password.
 func newSuiteWorld(t *testing.T) *suiteWorld {
 	t.Helper()
-	w := &suiteWorld{db: start(t, "wal_sender_timeout=1s")}
+	w := &suiteWorld{db: start(t, "wal_sender_timeout=3s")}
 	w.db.exec(`CREATE TABLE noise (t text)`, `CREATE ROLE suite LOGIN REPLICATION PASSWORD '`+secret+`'`)
 	path := filepath.Join(w.db.Dir, "pg_hba.conf")
 	hba, err := os.ReadFile(path)
@@ -124,7 +128,7 @@ func (w *suiteWorld) rig(t *testing.T) cdctest.Rig {
 	}
 	return cdctest.Rig{
 		Source: source, MaxBatch: 50, Entity: "public." + name, Column: "id", Remembers: true,
-		Secrets: []string{secret}, Config: string(text), Pause: 2500 * time.Millisecond,
+		Secrets: []string{secret}, Config: string(text), Patience: patience, Pause: 3 * senderTimeout / 2,
 		Change: func(ids ...string) {
 			_, err := db.conn.Exec(t.Context(), fmt.Sprintf(
 				`INSERT INTO %s SELECT unnest($1::text[])::int ON CONFLICT (id) DO UPDATE SET n = %[1]s.n + 1`, name), ids)

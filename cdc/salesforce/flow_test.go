@@ -328,7 +328,7 @@ func TestRoomComesWhileAResponseIsDecoded(t *testing.T) {
 	close(release)
 	select {
 	case <-asked:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("no more events are asked for")
 	}
 }

@@ -222,9 +222,12 @@ func (s *service) open(source *salesforce.Source, from string) cdc.Stream {
 	return stream
 }
 
+// patience is for what must happen, also beside other work.
+const patience = time.Minute
+
 func closeStream(t testing.TB, stream cdc.Stream) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := stream.Close(ctx); err != nil {
 		t.Errorf("close the stream: %v", err)
@@ -234,7 +237,7 @@ func closeStream(t testing.TB, stream cdc.Stream) {
 // next returns a batch, within a deadline.
 func next(t testing.TB, stream cdc.Stream) cdc.Batch {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	b, err := stream.Next(ctx)
 	if err != nil {
@@ -246,7 +249,7 @@ func next(t testing.TB, stream cdc.Stream) cdc.Batch {
 // nextError returns the stream's error, after batches without a loss.
 func nextError(t testing.TB, stream cdc.Stream) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		b, err := stream.Next(ctx)
@@ -274,7 +277,7 @@ func ids(b cdc.Batch) (all []string) {
 // eventually waits until ok.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain: %s", what)
 		}

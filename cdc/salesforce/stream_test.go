@@ -278,20 +278,22 @@ func TestServiceEndsTheStream(t *testing.T) {
 }
 
 func TestWatchdog(t *testing.T) {
+	t.Parallel()                    // it waits
+	const patient = 3 * time.Second // far longer than a busy machine takes to hand over a response
 	s := newService(t, func(sub *subscription) error {
 		for i := range 5 { // longer than the watchdog waits, in all
-			time.Sleep(30 * time.Millisecond)
+			time.Sleep(patient / 4)
 			if err := sub.empty(i + 1); err != nil {
 				return err
 			}
 		}
 		return sub.silence()
 	})
-	stream := s.open(s.source(func(c *salesforce.Config) { c.Watchdog = 100 * time.Millisecond }), positionOf(0))
+	stream := s.open(s.source(func(c *salesforce.Config) { c.Watchdog = patient }), positionOf(0))
 	for last := ""; last != positionOf(5); {
 		last = next(t, stream).Position
 	}
-	if err := nextError(t, stream); !strings.Contains(err.Error(), "said nothing for 100ms") {
+	if err := nextError(t, stream); !strings.Contains(err.Error(), "said nothing for 3s") {
 		t.Errorf("error %v; want the watchdog's", err)
 	}
 }

@@ -42,11 +42,15 @@ func (c suiteConfig) source() (cdc.Source, error) {
 	})
 }
 
-// newRig is an org that speaks often, gives a stream up that asks for nothing for a
-// second, and names places ahead of what it has sent.
+// starve is how long an org bears a stream that asks for nothing: a client on a busy
+// machine has as long to ask.
+const starve = 3 * time.Second
+
+// newRig is an org that speaks often, gives a stream up that asks for nothing for
+// long, and names places ahead of what it has sent.
 func newRig(t *testing.T) cdctest.Rig {
 	t.Helper()
-	server, err := salesforcetest.Start(salesforcetest.Options{Keepalive: 50 * time.Millisecond, Starve: time.Second, LatestAhead: true})
+	server, err := salesforcetest.Start(salesforcetest.Options{Keepalive: 50 * time.Millisecond, Starve: starve, LatestAhead: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +76,7 @@ func newRig(t *testing.T) cdctest.Rig {
 	return cdctest.Rig{
 		Source: source, MaxBatch: 50, Entity: "Order", Column: "Id", Config: string(text),
 		ID:      func(n int) string { return fmt.Sprintf("801%012dAAA", n) },
-		Secrets: []string{salesforcetest.ClientSecret}, Pause: 2500 * time.Millisecond,
+		Secrets: []string{salesforcetest.ClientSecret}, Patience: patience, Pause: 3 * starve / 2,
 		Change: func(ids ...string) {
 			t.Helper()
 			var changes []salesforcetest.Change

@@ -16,7 +16,7 @@ import (
 
 var (
 	first   = flag.Uint64("first", 1, "the first seed")
-	seeds   = flag.Uint64("seeds", 20, "how many seeds")
+	seeds   = flag.Uint64("seeds", defaultSeeds, "how many seeds")
 	every   = flag.Uint64("every", 1, "from one seed to the next: for several processes at once")
 	verbose = flag.Bool("verbose", false, "print the history of each seed")
 	eager   = flag.Bool("eager", false, "a fault that must be seen: the source hands over changes before they are visible")

@@ -84,7 +84,7 @@ func connect(t testing.TB, s *salesforcetest.Server) *client {
 }
 
 func (c *client) headers(token, instance, tenant string) context.Context {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	c.t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, "accesstoken", token, "instanceurl", instance, "tenantid", tenant)
 }
@@ -259,11 +259,14 @@ func (c *client) decode(e *eventbus.ConsumerEvent) (body, header map[string]any)
 	return body, header
 }
 
+// patience is for what must happen, also beside other work.
+const patience = time.Minute
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s within 10 s", what)
+			t.Fatalf("no %s within %s", what, patience)
 		}
 	}
 }

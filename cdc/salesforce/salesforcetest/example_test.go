@@ -40,7 +40,7 @@ type orderStatus struct{ Name string }
 func Example() {
 	t := &exampleTB{}
 	defer t.end()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	org, err := salesforcetest.Start(salesforcetest.Options{Keepalive: 20 * time.Millisecond}) // an idle feed is known to be connected at once
