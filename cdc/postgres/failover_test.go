@@ -165,7 +165,7 @@ func TestAcknowledgedOnAnotherTimeline(t *testing.T) {
 
 // In the middle of a failover two connections may lead to two servers, one of which knows nothing of what the other's readers see.
 func TestConnectionsToTwoServers(t *testing.T) {
-	one, other := start(t), another(t)
+	one, other := start(t), start(t)
 	for _, db := range []*database{one, other} {
 		db.exec(`CREATE TABLE orders (id int PRIMARY KEY)`)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,16 +31,14 @@ type database struct {
 	conn *pgx.Conn
 }
 
+var beside sync.Map // the tests that run beside others
+
 // start starts a server for a test, which runs beside others: all of them wait most of the time.
 func start(t *testing.T, settings ...string) *database {
 	t.Helper()
-	t.Parallel()
-	return another(t, settings...)
-}
-
-// another starts a further server for a test.
-func another(t *testing.T, settings ...string) *database {
-	t.Helper()
+	if _, another := beside.LoadOrStore(t, true); !another {
+		t.Parallel()
+	}
 	db := &database{Postgres: servertest.StartPostgres(t, settings...), t: t}
 	db.connect()
 	return db
