@@ -43,6 +43,9 @@ type Bus struct {
 	done  chan struct{}      // closed when run has returned
 	clock func() instant
 	stats counters
+
+	subscription trouble // why there is none
+	head         trouble // why it can't be read
 }
 
 // Open returns a bus that subscribes, and keeps subscribing, in the background. The caller closes it.

@@ -40,6 +40,7 @@ func (l *listener) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.bus.subscription.note(err)
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}

@@ -21,7 +21,8 @@ type receiver struct {
 //
 // The time is noted before the head is read: whatever was acknowledged by then has a number up to the head. Noted after, a
 // message published in between would be older than the proof that it was heard.
-func (r *receiver) catchUp(ctx context.Context) error {
+func (r *receiver) catchUp(ctx context.Context) (err error) {
+	defer func() { r.bus.head.note(err) }()
 	for {
 		asOf := time.Now()
 		head, missing, err := r.bus.after(ctx, r.at)
@@ -78,6 +79,7 @@ func (r *receiver) received(ctx context.Context, msg any) bool {
 	case *redis.Message:
 		return r.take(ctx, []byte(msg.Payload))
 	case *redis.Subscription: // what was published before is in the journal
+		r.bus.subscription.note(nil)
 		r.bus.stats.subscriptions.Add(1)
 		r.try(r.catchUp(ctx))
 	}

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -99,7 +100,7 @@ func (f *Follower) beat(ctx context.Context, said *inspected) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
 	defer cancel()
-	err := f.cfg.Feed.Report(ctx, st.Problem, st.Warnings, st.Position, st.Committed, st.Lag, st.Counts())
+	err := f.cfg.Feed.Report(ctx, cmp.Or(st.Problem, st.Holding), st.Warnings, st.Position, st.Committed, st.Lag, st.Counts())
 	if err != nil && ctx.Err() == nil {
 		f.log.DebugContext(ctx, "cdc: can't report", "error", err)
 	}

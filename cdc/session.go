@@ -128,18 +128,32 @@ func (s *session) apply(ctx context.Context, w *work) error {
 // insist attempts something until it succeeds, however long the feed takes to
 // accept it.
 func (s *session) insist(ctx context.Context, w *work, attempt func(context.Context, *work) error) error {
+	since := time.Now()
 	for retry := s.f.backoff(); ; {
 		back := s.f.back() // before the attempt: the server may come back while it fails
 		err := attempt(ctx, w)
 		if err == nil || errors.Is(err, errSteppedDown) || ctx.Err() != nil {
+			s.f.count(func(st *Stats) { st.Holding = "" })
 			return err
 		}
-		s.f.count(func(st *Stats) { st.Retries++ })
+		holding := fmt.Sprintf("holds changes since %s: %v", since.UTC().Format(time.RFC3339), innermost(err))
+		s.f.count(func(st *Stats) { st.Retries, st.Holding = st.Retries+1, holding })
 		wait := retry.next()
 		s.f.log.WarnContext(ctx, "cdc: holds a batch that the cache can't take now", "error", err, "pause", wait)
 		if err := sleepUntil(ctx, wait, back); err != nil {
 			return err
 		}
+	}
+}
+
+// innermost is what the cache's server said, without the words around it: a report is short.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
 	}
 }
 

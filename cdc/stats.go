@@ -23,6 +23,7 @@ type Stats struct {
 	Connected bool          // a stream is open, knows its lag, and delivers all changes
 	Problem   string        // what keeps it from being connected: the last error, as a rule; "": it is connected, or doesn't run
 	Warnings  []string      // what a reader of health should know: entities without a route, routes of entities that don't arrive
+	Holding   string        // since when, and why, the feed takes the batch in hand not; "": it does
 	Standby   bool          // another follower holds the source
 	Held      int           // batches taken and not applied yet: the one in hand, and those that settle
 	Position  string        // the checkpoint as this follower knows it

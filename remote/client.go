@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,20 +56,6 @@ func New(client redis.UniversalClient, name string) *Store {
 
 // Ping says whether Redis answers.
 func (s *Store) Ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
-
-// Unfenced says whether Redis is a master with replicas that would go on taking writes without them (min-replicas-to-write is
-// not set). A cluster's masters stop by themselves.
-func (s *Store) Unfenced(ctx context.Context) (bool, error) {
-	if _, ok := s.client.(*redis.ClusterClient); ok {
-		return false, nil
-	}
-	info, err := s.client.Info(ctx, "replication").Result()
-	if err != nil {
-		return false, fmt.Errorf("remote: info replication: %w", err)
-	}
-	replicated := !strings.Contains(info, "connected_slaves:0\r\n") && strings.Contains(info, "role:master\r\n")
-	return replicated && !strings.Contains(info, "min_slaves_good_slaves:"), nil // a line that is there if it is set
-}
 
 // EntryKey is the Redis key at which the entry of key lies.
 func (s *Store) EntryKey(key string) string { return s.prefix + key }

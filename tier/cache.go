@@ -155,6 +155,7 @@ type Cache struct {
 	outage  outage
 	mender  *mender  // nil: L1 alone
 	sweeper *sweeper // nil: L1 alone
+	trial   *trial   // nil: L1 alone
 	synced  chan struct{}
 	syncing sync.Once // closes synced
 
@@ -203,13 +204,15 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.outcomes.seed = maphash.MakeSeed()
 	c.unmatched.init()
 	c.stats.init(cfg.Name)
+	c.stats.failing.log, c.stats.failing.cache = cfg.Logger, cfg.Name
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {
 		c.trusted.Store(int64(local.NoExpiry))
 		return c, nil
 	}
 	c.remote = remote.New(cfg.Redis, cfg.Name)
-	c.mender, c.sweeper = newMender(c), newSweeper(c)
+	c.mender, c.sweeper, c.trial = newMender(c), newSweeper(c), newTrial(c)
+	c.stats.failing.begun = c.trial.failed
 	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
 	c.awaitSync(ctx)
 	return c, nil
@@ -250,6 +253,7 @@ func (c *Cache) shutdown() {
 	c.loaders.Wait()
 	if c.bus != nil {
 		_ = c.bus.Close(context.Background()) // ends soon: its calls are bounded
+		c.trial.close()
 		c.mender.close()
 		c.sweeper.close()
 	}

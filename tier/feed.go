@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-cache/tandem/bus"
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // A Feed is the cache as one change feed sees it: what a cdc.Follower needs. Its methods may be called from any goroutine.
@@ -59,7 +61,9 @@ func (f *Feed) Checkpoint(ctx context.Context) (position, server string, err err
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.remote.Checkpoint(ctx, f.name)
+	began := time.Now()
+	position, server, err = f.cache.remote.Checkpoint(ctx, f.name)
+	return position, server, f.cache.checked(began, err)
 }
 
 // Advance moves the checkpoint. It is false when the checkpoint is not at from, since another follower moved it, or when another
@@ -70,7 +74,9 @@ func (f *Feed) Advance(ctx context.Context, server, from, to string) (bool, erro
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.remote.Advance(ctx, f.name, server, from, to)
+	began := time.Now()
+	ok, err := f.cache.remote.Advance(ctx, f.name, server, from, to)
+	return ok, f.cache.checked(began, err)
 }
 
 // Lead takes or extends the lease of the feed for holder, until ttl has passed. It is false when another holds it. The lease lives in
@@ -82,7 +88,9 @@ func (f *Feed) Lead(ctx context.Context, holder string, ttl time.Duration) (bool
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.remote.Lead(ctx, f.name, holder, ttl)
+	began := time.Now()
+	ok, err := f.cache.remote.Lead(ctx, f.name, holder, ttl)
+	return ok, f.cache.checked(began, err)
 }
 
 // Resign gives the lease back, if holder has it.
@@ -93,7 +101,8 @@ func (f *Feed) Resign(ctx context.Context, holder string) error {
 	}
 	ctx, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	return f.cache.remote.Resign(ctx, f.name, holder)
+	began := time.Now()
+	return f.cache.checked(began, f.cache.remote.Resign(ctx, f.name, holder))
 }
 
 // Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), what else
@@ -115,10 +124,28 @@ func (f *Feed) Report(ctx context.Context, problem string, warnings []string, po
 	if f.cache.bus == nil {
 		return nil
 	}
-	ctx, cancel := f.cache.remoteContext(ctx)
+	limited, cancel := f.cache.remoteContext(ctx)
 	defer cancel()
-	f.tellRoutes(ctx)
-	return f.cache.bus.Publish(ctx, bus.Message{Kind: bus.Feed, Status: &status})
+	f.tellRoutes(limited)
+	return f.cache.report(ctx, status)
+}
+
+// report sends a status to the other pods. Where Redis takes no numbered message, it is sent as a notice, with that as its problem: PUBLISH is
+// no write to a Redis that is full, can't persist or lacks replicas. A notice proves nothing of the feed, so it never says connected.
+func (c *Cache) report(ctx context.Context, status bus.FeedStatus) error {
+	began := time.Now()
+	limited, cancel := c.remoteContext(ctx)
+	defer cancel()
+	err := c.bus.Publish(limited, bus.Message{Kind: bus.Feed, Status: &status})
+	c.stats.remoteCall(opReport, began, err)
+	if !remote.ReasonOf(err).Refusal() {
+		return err
+	}
+	status.Connected, status.Problem = false, cmp.Or(status.Problem, told("reports are refused: "+err.Error()))
+	limited, cancel = c.remoteContext(ctx)
+	defer cancel()
+	_ = c.bus.Notify(limited, bus.Message{Kind: bus.Feed, Status: &status}) // best effort: the caller has the error
+	return err
 }
 
 // told is what a report carries of a sentence.

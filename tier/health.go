@@ -132,15 +132,14 @@ func (c *Cache) Health(ctx context.Context) Health {
 		h.Problems = append(h.Problems, "Redis does not answer: "+h.Redis.Error)
 	}
 	if !h.L1.Trusted {
-		h.Problems = append(h.Problems, "L1 does not answer: the pod cannot prove that it has heard everything")
+		h.Problems = append(h.Problems, "L1 does not answer: the pod cannot prove that it has heard everything"+c.whyUntrusted())
 	}
 	if c.bus != nil {
 		b := c.bus.Stats()
 		h.Bus = &BusHealth{Subscriptions: b.Subscriptions, Heard: b.Heard, Replayed: b.Replayed, Gaps: b.Gaps, FailedProbes: b.FailedProbes}
 		h.L1.FreshForSeconds = max(0, c.trustLeft().Seconds())
-		if c.unfenced(ctx) {
-			h.Warnings = append(h.Warnings, "Redis has replicas and no min-replicas-to-write: a master that is cut off goes on acknowledging invalidations that the next one does not have")
-		}
+		h.Problems = append(h.Problems, c.stats.failing.problems()...)
+		h.Warnings = append(append(h.Warnings, c.settingWarnings(ctx)...), c.subscriptionWarnings()...)
 	}
 	c.mu.RLock()
 	feeds := make([]string, 0, len(c.feeds))
@@ -170,9 +169,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 			h.Problems = append(h.Problems, fmt.Sprintf("the feed %s is not fresh (%s): entries of %s live for %s",
 				feed, f.why(), strings.Join(f.Spaces, ", "), c.cfg.FallbackTTL))
 		case f.Silent:
-			h.Problems = append(h.Problems, "the feed "+feed+" is silent")
+			h.Problems = append(h.Problems, "the feed "+feed+" is silent: no follower runs, or none can send its reports")
 		case !f.Connected:
-			h.Problems = append(h.Problems, "the feed "+feed+" is not connected")
+			h.Problems = append(h.Problems, "the feed "+feed+" is "+f.why())
 		}
 	}
 	for _, name := range c.unmatchedNames() {
@@ -213,14 +212,6 @@ func (f *FeedHealth) why() string {
 		return "not connected"
 	}
 	return fmt.Sprintf("%.0f s behind", f.LagSeconds)
-}
-
-// unfenced says whether Redis is set up so that a master which is cut off would go on by itself.
-func (c *Cache) unfenced(ctx context.Context) bool {
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	unfenced, err := c.remote.Unfenced(ctx)
-	return err == nil && unfenced // a server that does not tell is not accused
 }
 
 func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {

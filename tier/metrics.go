@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // The metrics. Each carries the label cache; keys are never labels.
@@ -21,7 +23,7 @@ var (
 	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
 	changedDesc     = desc("tandem_changed_values_total", "Values that were compared with what their codec gives back, and came back changed (reason changed) or not at all (reason decode).", "cache", "space", "reason")
 	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
-	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op")
+	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op", "reason")
 	resyncsDesc     = desc("tandem_bus_resyncs_total", "Times L1 started anew because messages may have been missed.", "cache")
 	trustedDesc     = desc("tandem_l1_trusted", "1 while L1 answers: the pod has proven that it heard everything, or needs no bus.", "cache")
 	freshDesc       = desc("tandem_l1_fresh_seconds", "How long L1 answers without a further proof; not above 0: it does not.", "cache")
@@ -73,7 +75,9 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	}
 	for op := range c.stats.remoteTime {
 		if c.remote != nil {
-			count(remoteErrDesc, c.stats.remoteErrors[op].value(), opNames[op])
+			for _, reason := range remote.Reasons() {
+				count(remoteErrDesc, c.stats.remoteErrors[op].value(reason), opNames[op], string(reason))
+			}
 			ch <- c.stats.remoteTime[op]
 		}
 	}

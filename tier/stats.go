@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tandem-cache/tandem/remote"
 )
 
 // A counter counts events. The zero value is ready.
@@ -127,10 +129,12 @@ const (
 	opIndex
 	opSweep
 	opScan
+	opCheckpoint
+	opReport
 	opCount
 )
 
-var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep", "scan"}
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep", "scan", "checkpoint", "report"}
 
 // cacheStats counts what belongs to no space.
 type cacheStats struct {
@@ -138,7 +142,8 @@ type cacheStats struct {
 	keeperFull atomic.Uint64 // jobs of the keeper not done
 
 	remoteTime   [opCount]prometheus.Histogram
-	remoteErrors [opCount]counter
+	remoteErrors [opCount]reasons
+	failing      failing
 
 	mu       sync.Mutex // guards byOrigin
 	byOrigin map[string]uint64
@@ -158,8 +163,30 @@ func (s *cacheStats) init(cache string) {
 func (s *cacheStats) remoteCall(op remoteOp, began time.Time, err error) {
 	s.remoteTime[op].Observe(time.Since(began).Seconds())
 	if err != nil {
-		s.remoteErrors[op].Inc()
+		s.remoteErrors[op].count(remote.ReasonOf(err))
 	}
+	s.failing.note(op, err)
+}
+
+// reasons counts errors by their reason.
+type reasons struct {
+	mu sync.Mutex // guards of
+	of map[remote.Reason]uint64
+}
+
+func (r *reasons) count(reason remote.Reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = make(map[remote.Reason]uint64)
+	}
+	r.of[reason]++
+}
+
+func (r *reasons) value(reason remote.Reason) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[reason]
 }
 
 const maxOrigins = 64 // further ones count as "other"

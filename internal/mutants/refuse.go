@@ -42,4 +42,24 @@ var refuseMutations = []mutation{
 		file: "local/table.go", old: `if s.ticks[i]&^dropped < tick&^dropped ||`, new: `if s.ticks[i]&dropped != 0 || s.ticks[i] < tick ||`,
 		pkg: "local", run: "^TestDroppedValueFromElsewhere$",
 	},
+	{
+		name: "refused-no-trial", rule: "a pod whose invalidations fail finds out by itself that they work again",
+		file: "tier/cache.go", old: "\tc.stats.failing.begun = c.trial.failed\n", new: "",
+		pkg: "tier", run: "^TestHealthNamesRefusedWrites$",
+	},
+	{
+		name: "refused-report-unheard", rule: "a report that Redis refuses is sent as a notice",
+		file: "tier/feed.go", old: "\t_ = c.bus.Notify(limited, bus.Message{Kind: bus.Feed, Status: &status}) //", new: "\t//",
+		pkg: "tier", run: "^TestRefusedReportsAreHeard$",
+	},
+	{
+		name: "refused-report-connected", rule: "such a notice does not say that the feed is connected",
+		file: "tier/feed.go", old: `status.Connected, status.Problem = false, cmp.Or`, new: `status.Problem = cmp.Or`,
+		pkg: "tier", run: "^TestRefusedReportsAreHeard$",
+	},
+	{
+		name: "held-batch-untold", rule: "a follower whose batch the cache can't take says so",
+		file: "cdc/report.go", old: `cmp.Or(st.Problem, st.Holding)`, new: `cmp.Or(st.Problem, "")`,
+		pkg: "cdc", run: "^TestHeldBatchIsTold$",
+	},
 }
