@@ -90,6 +90,7 @@ type dependencies struct {
 	read     time.Duration // when the oldest of them was read from the source
 	asOf     time.Duration // what was acknowledged before this is in all of them
 	err      error
+	wrong    int // malformed names; err has the first few
 	tooMany  bool
 	unstable bool // something nested failed, or was stale: another read would give something else
 	sealed   bool // the load has returned
@@ -131,8 +132,8 @@ func (d *dependencies) add(entity, id string) bool {
 	case d.sealed:
 		return false
 	case err != nil:
-		if d.err == nil { // the first will do: there may be a million
-			d.err = fmt.Errorf("DependsOn(%s, %s): %w", shown(entity), shown(id), err)
+		if d.wrong++; d.wrong <= maxBadNames {
+			d.err = errors.Join(d.err, fmt.Errorf("DependsOn(%s, %s): %w", shown(entity), shown(id), err))
 		}
 	default:
 		d.putLocked(Tag(entity, id), d.tick)
