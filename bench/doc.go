@@ -25,6 +25,15 @@
 // the broadcast. "Loads" are counted in the loaders themselves. More or fewer than one a key and round is a failure, and so is
 // an old value where all had heard.
 //
+// -suite start and -suite stall are of pods that begin and end, with the defaults of the cache.
+//
+// "start": the caches of 30 processes are opened together, and each reads the same 100 keys at once, first with an empty L2 (cold), then, opened
+// anew, with a full one (warm). It fails above 1.05 loads a key, and above none where L2 is warm.
+//
+// "stall": a pod is ended in the middle of a load for which the others wait, by SIGKILL, SIGSTOP and SIGTERM, which it does not catch. The stall
+// runs from the signal to the last answer of the others, by the machine's wall clock, and contains the load that one of them makes instead. It
+// fails if the p99 is above 300 ms and above 8 loads.
+//
 // # Hit
 //
 // Both sides read the same keys, in the same order, from pointers, and use the value. The bare ristretto also looks at the

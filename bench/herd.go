@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 type herdOptions struct {
 	pods, goroutines, keys, rounds int
 	load, within                   time.Duration
+	suite                          string
 	redis                          string
 	json                           bool
 }
@@ -22,6 +24,7 @@ type herdOptions struct {
 func herdFlags(args []string) (herdOptions, error) {
 	var o herdOptions
 	flags := flag.NewFlagSet("herd", flag.ContinueOnError)
+	flags.StringVar(&o.suite, "suite", suiteCallers, "callers: many callers of a key; start: a fleet that starts together (default 30 pods, 100 keys, 3 rounds); stall: a pod that dies during a load")
 	flags.IntVar(&o.pods, "pods", 4, "processes; always 1 without Redis")
 	flags.IntVar(&o.goroutines, "goroutines", 10_000, "callers, in all pods together")
 	flags.IntVar(&o.keys, "keys", 1, "keys that they read in a round")
@@ -33,6 +36,27 @@ func herdFlags(args []string) (herdOptions, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	set := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	if o.suite == suiteStart {
+		for name, value := range map[string]struct {
+			at *int
+			n  int
+		}{"pods": {&o.pods, 30}, "keys": {&o.keys, 100}, "rounds": {&o.rounds, 3}} {
+			if !set[name] {
+				*value.at = value.n
+			}
+		}
+	}
+	if o.suite != suiteCallers {
+		o.goroutines = o.pods * o.keys
+	}
+	if o.suite != suiteCallers && o.redis == "none" || o.suite == suiteStall && o.pods < 2 {
+		return o, errors.New("herd: -suite start and stall need Redis, and stall at least two -pods")
+	}
+	if !slices.Contains([]string{suiteCallers, suiteStart, suiteStall}, o.suite) {
+		return o, fmt.Errorf("herd: -suite %q: want %s, %s or %s", o.suite, suiteCallers, suiteStart, suiteStall)
+	}
 	if o.redis == "none" {
 		o.pods = 1
 	}
@@ -41,6 +65,13 @@ func herdFlags(args []string) (herdOptions, error) {
 	}
 	return o, nil
 }
+
+// The suites of herd.
+const (
+	suiteCallers = "callers"
+	suiteStart   = "start"
+	suiteStall   = "stall"
+)
 
 // herdReport is what a herd measured.
 type herdReport struct {
@@ -78,11 +109,38 @@ func herdCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	switch o.suite {
+	case suiteStart:
+		return herdLife(ctx, o, out, herdStart)
+	case suiteStall:
+		return herdLife(ctx, o, out, herdStall)
+	}
 	r, err := herd(ctx, o)
 	if err != nil {
 		return err
 	}
 	return errors.Join(report(out, o.json, r), r.verdict(o.within))
+}
+
+// herdLife runs a suite in which pods start or end.
+func herdLife[R interface {
+	print(p *printer)
+	verdict() error
+}](ctx context.Context, o herdOptions, out io.Writer, suite func(context.Context, herdOptions, string) (R, error)) (err error) {
+	s, err := newServers()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	addr, err := s.redis(o.redis)
+	if err != nil {
+		return err
+	}
+	r, err := suite(ctx, o, addr)
+	if err != nil {
+		return err
+	}
+	return errors.Join(report(out, o.json, r), r.verdict())
 }
 
 // herd runs the rounds on pods of its own.

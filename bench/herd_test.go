@@ -83,3 +83,41 @@ func TestPodEndsWithItsProgram(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHerdStart opens the caches of some pods together.
+func TestHerdStart(t *testing.T) {
+	args := []string{"herd", "-suite", "start", "-pods", "8", "-keys", "50", "-rounds", "1"}
+	var out bytes.Buffer
+	if err := run(t.Context(), args, &out); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestHerdStall ends pods in the middle of a load. The bar is for a quiet machine; what was fixed before, 3 s, is told from what is now by its half.
+func TestHerdStall(t *testing.T) {
+	args := []string{"herd", "-suite", "stall", "-pods", "3", "-rounds", "2", "-load", "50ms", "-json"}
+	var out bytes.Buffer
+	if err := run(t.Context(), args, &out); err != nil {
+		t.Log(err)
+	}
+	var got stallReport
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v\n%s", err, out.Bytes())
+	}
+	if len(got.Kinds) != 3 {
+		t.Errorf("got %d kinds of end; want 3", len(got.Kinds))
+	}
+	for _, k := range got.Kinds {
+		if k.Rounds != 2 || k.P50MS <= 0 || k.P50MS > 1500 {
+			t.Errorf("%s: got %d rounds, p50 %g ms; want 2, and less than half of what a fixed lease of 3 s costs", k.Signal, k.Rounds, k.P50MS)
+		}
+	}
+	good := stallKind{Signal: "SIGKILL", P99MS: 250}
+	if err := (&stallReport{BarMS: 300, Kinds: []stallKind{good}}).verdict(); err != nil {
+		t.Errorf("within the bar: got %v", err)
+	}
+	good.P99MS = 301
+	if err := (&stallReport{BarMS: 300, Kinds: []stallKind{good}}).verdict(); err == nil {
+		t.Error("above the bar: got nil; want an error")
+	}
+}

@@ -32,6 +32,7 @@ type podConfig struct {
 	Fanout    *fanoutPodConfig    `json:"fanout,omitempty"`
 	KeysOther *keysPodConfig      `json:"keys_other,omitempty"`
 	CDC       *cdcPodConfig       `json:"cdc,omitempty"`
+	Life      *lifePodConfig      `json:"life,omitempty"`
 }
 
 // closeTimeout bounds the end of a pod's role.
@@ -92,6 +93,8 @@ func newRole(ctx context.Context, m message, w *wire) (role, error) {
 		return newFanoutPod(ctx, *cfg.Fanout, w)
 	case cfg.CDC != nil:
 		return newCDCPod(ctx, *cfg.CDC)
+	case cfg.Life != nil:
+		return newLifePod(ctx, *cfg.Life)
 	case cfg.KeysOther != nil:
 		return newKeysPod(ctx, *cfg.KeysOther)
 	}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -67,14 +68,15 @@ type Hold struct {
 // An Ask is for the right to load a key.
 type Ask struct {
 	Hold
-	Dead []byte // the value that was found outdated or unreadable; nil: none. It is replaced, any other value is returned
+	Life time.Duration // of this lease; zero: as for all
+	Dead []byte        // the value that was found outdated or unreadable; nil: none. It is replaced, any other value is returned
 }
 
 // MaxLease is the longest life of a lease; a holder that needs it for longer renews it. All versions that share a Redis must agree on it: a
 // marker that says nothing of its life, as those of older versions, is taken for one of this.
 const MaxLease = 3 * time.Second
 
-// Acquire asks for the right to load each of several keys, for life, at most MaxLease.
+// Acquire asks for the right to load each of several keys, for life, or what an Ask says, and at most MaxLease.
 //
 // A granted lease is a marker in the place of the value: "M1", the token, "0", or "1" once somebody waits, and its life in milliseconds. It
 // expires by itself when its holder dies. One with more than twice its life left was made before the server's clock was set back, and
@@ -87,7 +89,7 @@ func (s *Store) Acquire(ctx context.Context, life time.Duration, asks []Ask) []L
 		tick = p.HGet(ctx, s.tickKey(), "last")
 		for i, ask := range asks {
 			key := []string{s.EntryKey(ask.Key)}
-			cmds[i] = acquireScript.EvalSha(ctx, p, key, ask.Token[:], leaseMS(life), head(ask.Dead), MaxLease.Milliseconds())
+			cmds[i] = acquireScript.EvalSha(ctx, p, key, ask.Token[:], leaseMS(cmp.Or(ask.Life, life)), head(ask.Dead), MaxLease.Milliseconds())
 		}
 	})
 	leases := make([]Lease, len(asks))

@@ -50,11 +50,12 @@ type Config struct {
 	// L1Bytes bounds the values held in this pod, by their encoded size and about 200 bytes an entry. Zero: DefaultL1Bytes.
 	L1Bytes int64
 
-	// RemoteTimeout bounds each call to Redis. A read whose call fails goes to the loader. Zero: DefaultRemoteTimeout.
+	// RemoteTimeout bounds each call to Redis, but for those about leases, which may take a second. A read whose call fails goes to the
+	// loader; in the ten seconds after Open, and until a read was answered in time, it asks for a lease first. Zero: DefaultRemoteTimeout.
 	RemoteTimeout time.Duration
 
 	// MaxLoads bounds the loaders that run at once in this pod; further ones wait within their LoadTimeout. A load begun
-	// inside another load does not count. Zero: DefaultMaxLoads.
+	// inside another load does not count. Of loads without a lease, which Redis could not give, a quarter as many run. Zero: DefaultMaxLoads.
 	MaxLoads int64
 
 	// MaxStaleness bounds how late this pod's L1 may notice an invalidation made elsewhere, whatever gets lost: every third of it
@@ -145,11 +146,14 @@ type Cache struct {
 	keeper  *keeper
 	flights flights
 	loads   *semaphore.Weighted
-	loading atomic.Int64 // loaders that run
+	lone    *semaphore.Weighted // of the loads without a lease
+	loading atomic.Int64        // loaders that run
 
 	alone   sync.Mutex    // L1 alone: held while a tick is taken and applied, so that ticks are applied in order
 	remote  *remote.Store // nil: L1 alone
 	bus     *bus.Bus      // nil: L1 alone
+	leases  *remote.Store // the same, for calls that may take leaseTimeout; nil: L1 alone
+	desk    desk
 	breaker breaker
 	waiters waiters
 	outage  outage
@@ -180,6 +184,7 @@ type Cache struct {
 // first subscription; Redis being down is no error, reads then go to their loaders. Close the cache when done.
 func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	given := cfg.Redis
+	client := cfg.Redis
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("tier: open: %w", err)
@@ -196,6 +201,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 		guard: local.NewGuard(local.DefaultTableSize), store: store,
 		pod:    remote.NewPod(),
 		loads:  semaphore.NewWeighted(cfg.MaxLoads),
+		lone:   semaphore.NewWeighted(maxLone(cfg.MaxLoads)),
 		synced: make(chan struct{}), closed: make(chan struct{}),
 		byName: make(map[string]*space), feeds: make(map[string]*feedState),
 	}
@@ -205,15 +211,20 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.unmatched.init()
 	c.stats.init(cfg.Name)
 	c.stats.failing.log, c.stats.failing.cache = cfg.Logger, cfg.Name
+	c.stats.start = c.start
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {
 		c.trusted.Store(int64(local.NoExpiry))
 		return c, nil
 	}
 	c.remote = remote.New(cfg.Redis, cfg.Name)
+	patient, _ := remote.Bound(client, c.leaseTimeout()) // withDefaults has found nothing wrong with it
+	c.leases = remote.New(patient, cfg.Name)
+	c.desk.cache = c
 	c.mender, c.sweeper, c.trial = newMender(c), newSweeper(c), newTrial(c)
 	c.stats.failing.begun = c.trial.failed
-	c.bus = bus.Open(bus.Config{Client: cfg.Redis, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
+	heads, _ := remote.Bound(client, max(cfg.RemoteTimeout, cfg.MaxStaleness/3)) // as long as the bus gives a head
+	c.bus = bus.Open(bus.Config{Client: heads, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
 	c.awaitSync(ctx)
 	return c, nil
 }
@@ -224,7 +235,7 @@ const hookless = "Config.Redis was made without ContextTimeoutEnabled: the cache
 
 // awaitSync gives the first subscription a moment, so that a pod that has just started has a working L1.
 func (c *Cache) awaitSync(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	select {
 	case <-c.synced:
@@ -252,6 +263,7 @@ func (c *Cache) shutdown() {
 	c.flying.Wait()
 	c.loaders.Wait()
 	if c.bus != nil {
+		c.desk.close()
 		_ = c.bus.Close(context.Background()) // ends soon: its calls are bounded
 		c.trial.close()
 		c.mender.close()

@@ -24,6 +24,8 @@ type flight struct {
 	done   chan struct{} // closed when entry or err is set
 	entry  *local.Entry
 	err    error
+	at     time.Duration // on the cache's clock: when it was made
+	asked  bool          // for a lease; of the goroutine that flies it
 	prior  *local.Entry  // what the flight before has brought, as long as L1 may not show it yet; nil: none
 	asOf   time.Duration // on the cache's clock: before the source was read, or L2
 	from   Tier
@@ -96,7 +98,7 @@ func (c *Cache) join(ctx context.Context, sp *space, id string, load loader) (e 
 
 // takeOffLocked makes a flight, which the caller has to start.
 func (c *Cache) takeOffLocked(ctx context.Context, sp *space, id string, load loader, private bool) *flight {
-	f := &flight{space: sp, id: id, load: load, private: private, call: newCall(), done: make(chan struct{})}
+	f := &flight{space: sp, id: id, load: load, private: private, at: c.now(), call: newCall(), done: make(chan struct{})}
 	_ = c.flights.waitLocked(c.dependenciesOf(ctx), f) // a new flight waits for nobody yet
 	c.flying.Add(1)                                    // under the lock: never after close
 	// Nobody else waits for a private one, and Close finds it through the load that does.

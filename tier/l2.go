@@ -201,18 +201,18 @@ func (c *Cache) remoteGetMany(caller context.Context, keys []string) []remote.St
 }
 
 // remoteAcquire asks for leases, which come with one tick.
-func (c *Cache) remoteAcquire(ctx context.Context, life time.Duration, asks []remote.Ask) []remote.Lease {
-	ctx, cancel := c.remoteContext(ctx)
+func (c *Cache) remoteAcquire(ctx context.Context, asks []remote.Ask) []remote.Lease {
+	ctx, cancel := c.leaseContext(ctx)
 	defer cancel()
 	began, heard := time.Now(), c.guard.Heard()
-	leases := c.remote.Acquire(ctx, life, asks)
+	leases := c.leases.Acquire(ctx, coldLease, asks)
 	c.stats.remoteCall(opLease, began, firstError(leases, func(l remote.Lease) error { return l.Err }))
 	tick, err := leases[0].Tick, error(nil)
 	answered := func(l remote.Lease) bool { return l.Err == nil }
 	if tick < heard && slices.ContainsFunc(leases, answered) {
 		// The counter was lost and made anew below what this pod has heard. A value filled with that would outlive the
 		// invalidations to come.
-		tick, err = c.remote.LastTick(ctx, heard)
+		tick, err = c.leases.LastTick(ctx, heard)
 	}
 	c.guard.Hear(tick)
 	for i := range leases {
@@ -225,10 +225,10 @@ func (c *Cache) remoteAcquire(ctx context.Context, life time.Duration, asks []re
 
 // remoteRenew returns the holds that are the caller's still, as far as it could be learned.
 func (c *Cache) remoteRenew(ctx context.Context, life time.Duration, holds []remote.Hold) (left []remote.Hold) {
-	ctx, cancel := c.remoteContext(ctx)
+	ctx, cancel := c.leaseContext(ctx)
 	defer cancel()
 	began := time.Now()
-	still, err := c.remote.Renew(ctx, life, holds)
+	still, err := c.leases.Renew(ctx, life, holds)
 	c.stats.remoteCall(opRenew, began, err)
 	for i, h := range holds {
 		if still[i] {
@@ -243,13 +243,13 @@ func (c *Cache) remoteFill(ctx context.Context, fills []remote.Fill) []remote.Fi
 	if len(fills) == 0 {
 		return nil
 	}
-	ctx, cancel := c.remoteContext(ctx)
+	ctx, cancel := c.leaseContext(ctx)
 	defer cancel()
 	began, op := time.Now(), opRelease
 	if slices.ContainsFunc(fills, func(f remote.Fill) bool { return f.Value != nil }) {
 		op = opFill
 	}
-	filled := c.remote.Fill(ctx, fills)
+	filled := c.leases.Fill(ctx, fills)
 	c.stats.remoteCall(op, began, firstError(filled, func(f remote.Filled) error { return f.Err }))
 	return filled
 }

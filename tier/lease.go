@@ -37,12 +37,13 @@ func (l *lease) refuse(why reason) { l.space.refuse(l.hold.Key, why) }
 // whenever Redis fails, it loads on its own: the lease saves loads, nothing rests on it.
 func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched {
 	key := f.key()
+	f.asked = true
 	hold := remote.Hold{Key: key, Token: c.pod.NewToken()}
 	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
 	defer c.waiters.remove(key, wake)
 	waiting, cancel := f.space.patience(ctx)
 	defer cancel()
-	deaths, late, waited := 0, 0, false
+	deaths, late, unanswered, waited := 0, 0, 0, false
 	life := f.space.leaseLife(0)
 	for poll := minPoll; deaths < maxDead; poll = min(poll*2, maxPoll) {
 		var found fetched
@@ -58,7 +59,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			return found
 		}
 		born, at, asked := c.guard.Number(), c.now(), time.Now()
-		answer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]
+		answer := c.desk.acquire(ctx, remote.Ask{Hold: hold, Dead: dead, Life: life})
 		took := time.Since(asked)
 		if answer.Granted && (took <= life/2 || late == maxLate) {
 			return c.loadLeased(ctx, f, release, &lease{space: f.space, hold: hold, asked: asked}, life, answer.Tick)
@@ -68,6 +69,8 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 		case answer.Granted: // perhaps long ago, and it may be another's by now: the same load asks again, for a life that fits
 			late++
 			life = f.space.leaseLife(4 * took)
+		case answer.Err != nil && unanswered < graceAsks && c.inGrace(f) && waiting.Err() == nil:
+			unanswered++
 		case answer.Err != nil:
 			// The lease may have been granted: it is given back, lest others wait for it. It is not filled: the counter was
 			// not read, and may stand below what this pod has heard.

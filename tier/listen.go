@@ -44,6 +44,7 @@ func (l listener) Resync(ctx context.Context) error {
 // at once after an outage would all load, but for the one that tries L2.
 func (l listener) Fresh(asOf time.Time) {
 	c := l.cache
+	c.stats.heardOf()
 	c.breaker.note(c.now(), nil)
 	c.outage.heard(c.now(), c.cfg.MaxStaleness/2) // heads are read each third
 	c.trusted.Store(int64(asOf.Add(c.cfg.MaxStaleness).Sub(c.start)))
@@ -54,15 +55,15 @@ func (l listener) Fresh(asOf time.Time) {
 func (l listener) Stalled() { l.cache.trusted.Store(0) }
 
 func (c *Cache) lastTick(ctx context.Context) (uint64, error) {
-	ctx, cancel := c.remoteContext(ctx)
+	ctx, cancel := c.leaseContext(ctx)
 	defer cancel()
-	return c.remote.LastTick(ctx, c.guard.Heard())
+	return c.leases.LastTick(ctx, c.guard.Heard())
 }
 
 func (c *Cache) makeTable(ctx context.Context) error {
-	ctx, cancel := c.remoteContext(ctx)
+	ctx, cancel := c.leaseContext(ctx)
 	defer cancel()
-	return c.remote.MakeTable(ctx, c.guard.Heard())
+	return c.leases.MakeTable(ctx, c.guard.Heard())
 }
 
 // Handle applies one message.

@@ -152,6 +152,12 @@ func (c *Cache) flyMany(flights []*flight) {
 // loadBatch loads in one call the flights that get a lease and those that go without. The others go to leased: somebody else holds the
 // lease, or has filled meanwhile.
 func (c *Cache) loadBatch(began time.Time, missing []miss, alone []*flight, leased func(miss)) {
+	if c.remote != nil && len(alone) > 0 && c.inGrace(alone[0]) {
+		for _, f := range alone {
+			missing = append(missing, miss{flight: f})
+		}
+		alone = nil
+	}
 	flights := slices.Clone(alone)
 	for _, m := range missing {
 		flights = append(flights, m.flight)
@@ -189,10 +195,10 @@ func (c *Cache) leaseMany(ctx context.Context, life time.Duration, missing []mis
 	}
 	asks := make([]remote.Ask, len(missing))
 	for i, m := range missing {
-		asks[i] = remote.Ask{Hold: remote.Hold{Key: m.flight.key(), Token: c.pod.NewToken()}, Dead: m.dead}
+		asks[i] = remote.Ask{Hold: remote.Hold{Key: m.flight.key(), Token: c.pod.NewToken()}, Dead: m.dead, Life: life}
 	}
 	asked := time.Now()
-	for i, answer := range c.remoteAcquire(ctx, life, asks) {
+	for i, answer := range c.remoteAcquire(ctx, asks) {
 		f := missing[i].flight
 		if answer.Err == nil && !answer.Granted {
 			leased(missing[i])

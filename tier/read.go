@@ -158,14 +158,3 @@ func (c *Cache) admitted(f *flight, raw []byte, born uint64, at time.Duration, j
 	}
 	return fetched{entry: e, asOf: at - c.cfg.MaxStaleness, from: tierL2}, err
 }
-
-// loadAlone reads the source without a lease, and leaves L2 as it is.
-func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
-	waiting, cancel := f.space.patience(ctx)
-	defer cancel()
-	release, err := c.takePlace(waiting, f, nil)
-	if err != nil {
-		return fetched{err: err, from: tierSource}
-	}
-	return c.loadSource(ctx, f, release, nil, 0)
-}

@@ -122,7 +122,7 @@ func (c *Cache) claim(ctx context.Context, o offer, tick uint64) (clean bool, er
 // value is as new.
 func (c *Cache) storeRemote(ctx context.Context, o offer) {
 	hold := remote.Hold{Key: o.space.key(o.entry.ID), Token: c.pod.NewToken()}
-	answer := c.remoteAcquire(ctx, o.space.leaseLife(0), []remote.Ask{{Hold: hold}})[0]
+	answer := c.remoteAcquire(ctx, []remote.Ask{{Hold: hold, Life: o.space.leaseLife(0)}})[0]
 	held := &lease{space: o.space, hold: hold}
 	if answer.Granted {
 		o.env.Token, held.env = hold.Token, o.env

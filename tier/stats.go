@@ -73,6 +73,7 @@ type spaceStats struct {
 	absent      counter // loads that found nothing
 	independent counter // loads of values that depend on nothing
 	joined      counter // callers who shared a flight of this pod
+	lone        counter // loads without a lease, of flights
 	waited      counter // flights that waited for another pod's load
 	set         counter // Sets whose value was stored
 	notSet      counter // Sets that only invalidated, or failed
@@ -141,6 +142,9 @@ type cacheStats struct {
 	resyncs    atomic.Uint64 // times L1 was flushed because messages may have been missed
 	keeperFull atomic.Uint64 // jobs of the keeper not done
 
+	start        time.Time    // zero of the cache's clock
+	answered     atomic.Int64 // when Redis has answered last, on the cache's clock; 0: never
+	timely       atomic.Int64 // when it has first answered a read in time
 	remoteTime   [opCount]prometheus.Histogram
 	remoteErrors [opCount]reasons
 	failing      failing
@@ -166,6 +170,21 @@ func (s *cacheStats) remoteCall(op remoteOp, began time.Time, err error) {
 		s.remoteErrors[op].count(remote.ReasonOf(err))
 	}
 	s.failing.note(op, err)
+	if err == nil {
+		s.heardOf()
+	}
+	if err == nil && op == opGet && s.timely.Load() == 0 {
+		s.timely.CompareAndSwap(0, s.answered.Load())
+	}
+}
+
+// heardOf notes that Redis has answered.
+func (s *cacheStats) heardOf() { s.answered.Store(max(1, int64(time.Since(s.start)))) }
+
+// answeredWithin reports whether Redis has answered anything in the last d.
+func (s *cacheStats) answeredWithin(d time.Duration) bool {
+	at := time.Duration(s.answered.Load())
+	return at > 0 && time.Since(s.start)-at < d
 }
 
 // reasons counts errors by their reason.

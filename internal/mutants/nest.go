@@ -50,7 +50,7 @@ var nestMutations = []mutation{
 		name: "place-after-lease", rule: "a load that waits for a place holds no lease",
 		file: "tier/lease.go",
 		old:  "\t\trelease, err := c.takePlace(waiting, f, func() bool {\n",
-		new:  "\t\tc.remoteAcquire(ctx, remote.MaxLease, []remote.Ask{{Hold: hold, Dead: dead}})\n\t\tc.renew(ctx, []*lease{{space: f.space, hold: hold, asked: time.Now()}}, remote.MaxLease)\n\t\trelease, err := c.takePlace(waiting, f, func() bool {\n",
+		new:  "\t\tc.desk.acquire(ctx, remote.Ask{Hold: hold, Dead: dead, Life: remote.MaxLease})\n\t\tc.renew(ctx, []*lease{{space: f.space, hold: hold, asked: time.Now()}}, remote.MaxLease)\n\t\trelease, err := c.takePlace(waiting, f, func() bool {\n",
 		pkg:  "tier", run: "^TestNestedLoadsDoNotStarve$",
 	},
 	{

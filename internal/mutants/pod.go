@@ -20,8 +20,8 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-lease", rule: "a read notes the pod's number before the answer to a miss, which may be a value",
 		file: "tier/lease.go",
-		old:  "\t\tborn, at, asked := c.guard.Number(), c.now(), time.Now()\n\t\tanswer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n",
-		new:  "\t\tat, asked := c.now(), time.Now()\n\t\tanswer := c.remoteAcquire(ctx, life, []remote.Ask{{Hold: hold, Dead: dead}})[0]\n\t\tborn := c.guard.Number()\n",
+		old:  "\t\tborn, at, asked := c.guard.Number(), c.now(), time.Now()\n\t\tanswer := c.desk.acquire(ctx, remote.Ask{Hold: hold, Dead: dead, Life: life})\n",
+		new:  "\t\tat, asked := c.now(), time.Now()\n\t\tanswer := c.desk.acquire(ctx, remote.Ask{Hold: hold, Dead: dead, Life: life})\n\t\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
@@ -161,6 +161,26 @@ var readMutations = []mutation{
 		name: "away-tick-ahead", rule: "what is loaded while Redis is away stands at no higher tick than the pod had heard",
 		file: "tier/source.go", old: `tick: max(tick, c.guard.Heard())`, new: `tick: max(tick, uint64(time.Now().Add(time.Hour).UnixMicro()))`,
 		pkg: "tier", run: "^TestLoadedWhileRedisWasAwayIsInvalidated$",
+	},
+	{
+		name: "lone-unbounded", rule: "loads without a lease have a quarter of the places",
+		file: "tier/lone.go", old: `return max(1, maxLoads/4)`, new: `return maxLoads`,
+		pkg: "tier", run: "^TestLoneLoadsAreBounded$",
+	},
+	{
+		name: "start-without-grace", rule: "a pod that has just started asks a slow Redis for a lease, and asks again, before it loads without",
+		file: "tier/lone.go", old: `return c.now() < startGrace && (timely`, new: `return c.now() < 0 && (timely`,
+		pkg: "tier", run: "^TestStartHasAGrace$",
+	},
+	{
+		name: "lease-call-as-short", rule: "a call about a lease may take longer than a plain read",
+		file: "tier/lone.go", old: `return max(c.cfg.RemoteTimeout, leaseTimeout)`, new: `return c.cfg.RemoteTimeout`,
+		pkg: "tier", run: "^TestLeaseCallsOutlastRemoteTimeout$",
+	},
+	{
+		name: "desk-one-at-a-time", rule: "flights that ask for leases share calls",
+		file: "tier/desk.go", old: `min(len(d.waiting), deskAsks)`, new: `min(len(d.waiting), 1)`,
+		pkg: "tier", run: "^TestLeaseCallsAreShared$",
 	},
 	{
 		name: "lease-error-is-an-error", rule: "a lease that Redis does not answer leads to the loader",
