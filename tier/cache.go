@@ -139,6 +139,8 @@ type Cache struct {
 	cfg   Config
 	start time.Time // zero of the monotonic clock
 
+	hookless bool // cfg.Redis is a copy of the caller's client
+
 	guard   *local.Guard
 	trusted atomic.Int64 // L1 may answer until this instant of the cache's clock
 	pod     remote.Pod   // in the tokens of its loads
@@ -189,7 +191,8 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tier: open: %w", err)
 	}
-	if given != cfg.Redis {
+	hooksLost := given != cfg.Redis
+	if hooksLost {
 		cfg.Logger.Warn("tier: "+hookless, "cache", cfg.Name)
 	}
 	store, err := local.NewStore(cfg.L1Bytes)
@@ -197,7 +200,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, fmt.Errorf("tier: open: %w", err)
 	}
 	c := &Cache{
-		cfg: cfg, start: time.Now(),
+		cfg: cfg, start: time.Now(), hookless: hooksLost,
 		guard: local.NewGuard(local.DefaultTableSize), store: store,
 		pod:    remote.NewPod(),
 		loads:  semaphore.NewWeighted(cfg.MaxLoads),

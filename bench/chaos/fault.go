@@ -32,6 +32,8 @@ func faults() []fault {
 		{"flushall", "redis", flushAll},
 		{"evict", "redis", evict},
 		{"overflow", "redis", overflow},
+		{"redis-full", "redis", full},
+		{"acl-revoked", "redis", revoke},
 		{"postgres", "postgres", restartPostgres},
 	}
 }

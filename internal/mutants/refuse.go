@@ -58,6 +58,16 @@ var refuseMutations = []mutation{
 		pkg: "tier", run: "^TestRefusedReportsAreHeard$",
 	},
 	{
+		name: "check-without-a-right", rule: "Check tries each right that the cache uses",
+		file: "remote/check.go", old: "\t{command: \"xadd\", args: []any{scratch, \"NOMKSTREAM\", \"*\", \"f\", \"v\"}},\n", new: "",
+		pkg: "tier", run: "^TestCheckFindsEachMissingRight$",
+	},
+	{
+		name: "check-leaves-a-key", rule: "Check leaves nothing in Redis",
+		file: "remote/check.go", old: `"NOMKSTREAM", `, new: ``,
+		pkg: "tier", run: "^TestSmallestACLSuffices$",
+	},
+	{
 		name: "held-batch-untold", rule: "a follower whose batch the cache can't take says so",
 		file: "cdc/report.go", old: `cmp.Or(st.Problem, st.Holding)`, new: `cmp.Or(st.Problem, "")`,
 		pkg: "cdc", run: "^TestHeldBatchIsTold$",
