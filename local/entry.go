@@ -23,6 +23,12 @@ func NewName(text string, tick uint64) Name {
 	return Name{Text: text, Tick: tick, hash: xxhash.Sum64String(text)}
 }
 
+// At returns the name at another tick.
+func (n Name) At(tick uint64) Name {
+	n.Tick = tick
+	return n
+}
+
 // An Entry is a decoded value in L1. Its fields do not change after the entry was handed to a [Store].
 //
 // What a hit reads comes first, and the entry has the size of two cache lines, so that a hit in a large L1 waits for memory

@@ -20,25 +20,32 @@ func (e *Entry) Size() int64 { return e.Cost + entryOverhead }
 // Ristretto applies sets in the background: one is visible at some time after [Store.Set], or dropped when too many come at
 // once. After [Store.Wait] every earlier Set is visible or gone for good.
 type Store struct {
-	cache *ristretto.Cache[uint64, *Entry]
-	seeds [2]maphash.Seed // secret, so that nobody can choose identifiers that collide
+	cache    *ristretto.Cache[uint64, *Entry]
+	capacity int64
+	usages   usages
+	seeds    [2]maphash.Seed // secret, so that nobody can choose identifiers that collide
 
 	closed atomic.Bool
 }
 
 // NewStore returns a store for entries of maxCost bytes in all.
 func NewStore(maxCost int64) (*Store, error) {
+	s := &Store{capacity: maxCost, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *Entry]{
 		NumCounters:        max(1<<12, maxCost/100), // ten for each entry of 1 KB
 		MaxCost:            maxCost,
 		BufferItems:        64,
 		IgnoreInternalCost: true,                                            // counted in entryOverhead
 		KeyToHash:          func(h uint64) (uint64, uint64) { return h, 0 }, // h is a hash already; Get compares another
+		OnExit:             func(e *Entry) { s.usages.left(e) },
+		OnEvict:            func(i *ristretto.Item[*Entry]) { s.usages.evicted(i.Value) },
+		OnReject:           func(i *ristretto.Item[*Entry]) { s.usages.rejected(i.Value) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("local: a store of %d bytes: %w", maxCost, err)
 	}
-	return &Store{cache: cache, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}, nil
+	s.cache = cache
+	return s, nil
 }
 
 // Get returns the entry of id in space, or nil. Identifiers are told apart by two independent hashes of 64 bits, as ristretto
@@ -71,8 +78,19 @@ func (s *Store) Has(space uint32, id string) bool {
 // Set stores e, later, if the policy admits it.
 func (s *Store) Set(e *Entry) bool {
 	e.sum = s.sum(e.Space, e.ID)
-	return s.cache.Set(s.hash(e.Space, e.ID), e, e.Size())
+	s.usages.came(e) // before: it may leave at any time
+	if !s.cache.Set(s.hash(e.Space, e.ID), e, e.Size()) {
+		s.usages.left(e)
+		return false
+	}
+	return true
 }
+
+// Capacity is the total cost up to which the store holds entries.
+func (s *Store) Capacity() int64 { return s.capacity }
+
+// Usage returns what the entries of a space take.
+func (s *Store) Usage(space uint32) Usage { return s.usages.of(space).read() }
 
 // Delete removes the entry of id in space. It may block while ristretto is behind with its sets.
 func (s *Store) Delete(space uint32, id string) { s.cache.Del(s.hash(space, id)) }

@@ -47,7 +47,8 @@ type Config struct {
 	// copy of the client with timeouts, which go-redis makes without the client's hooks, and logs a warning: set it.
 	Redis redis.UniversalClient
 
-	// L1Bytes bounds the values held in this pod, by their encoded size and about 200 bytes an entry. Zero: DefaultL1Bytes.
+	// L1Bytes bounds the memory that the entries in L1 take: decoded values as they are measured, or as SpaceConfig.Cost says, and 224 bytes an
+	// entry. The heap may grow by a quarter more. A full L1 evicts what is used least. Zero: DefaultL1Bytes.
 	L1Bytes int64
 
 	// RemoteTimeout bounds each call to Redis, but for those about leases, which may take a second. A read whose call fails goes to the

@@ -65,7 +65,7 @@ func (sp *space) examine(id string, raw []byte, born uint64, judge judge) (*loca
 	e := local.NewEntry(sp.number, id, value, born, names)
 	coverBy(e, feeds)
 	sp.noteOriginal(e, payload)
-	e.Cost = entryCost(e, len(payload))
+	e.Cost = sp.entryCost(e)
 	e.Read = c.now() - age(env)
 	if !env.Hard.IsZero() {
 		e.Expires = expiry(c.now(), sp.life(env))

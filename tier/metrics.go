@@ -33,6 +33,10 @@ var (
 	subscribedDesc  = desc("tandem_bus_subscriptions_total", "Subscriptions made; all but the first are reconnects.", "cache")
 	probesDesc      = desc("tandem_bus_failed_probes_total", "Times that the head of the journal could not be read.", "cache")
 	collisionsDesc  = desc("tandem_l1_stripe_collisions_total", "Checks that a shared stripe sent to the table and that passed.", "cache")
+	l1BytesDesc     = desc("tandem_l1_bytes", "Memory that the entries in L1 take, as L1Bytes counts it.", "cache", "space")
+	l1EntriesDesc   = desc("tandem_l1_entries", "Entries in L1, valid or not.", "cache", "space")
+	l1CapacityDesc  = desc("tandem_l1_capacity_bytes", "Config.L1Bytes: up to so much L1 holds entries.", "cache")
+	l1EvictionsDesc = desc("tandem_l1_evictions_total", "Entries that L1 did not keep: they made room for others (reason room), or were not worth it (reason rejected).", "cache", "space", "reason")
 	droppedDesc     = desc("tandem_l1_dropped_total", "Entries not stored in L1, or not deleted, because the queue was full.", "cache")
 	strayDesc       = desc("tandem_stray_dependencies_total", "Calls of DependsOn outside a load, in this process.", "cache")
 	sweptDesc       = desc("tandem_swept_total", "Values deleted from L2 because a tag that they stood on was invalidated.", "cache")
@@ -70,6 +74,11 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	c.mu.RUnlock()
 	for _, sp := range spaces {
 		sp.collect(count)
+		usage := c.store.Usage(sp.number)
+		gauge(l1BytesDesc, float64(usage.Bytes), sp.name)
+		gauge(l1EntriesDesc, float64(usage.Entries), sp.name)
+		count(l1EvictionsDesc, usage.Evictions, sp.name, "room")
+		count(l1EvictionsDesc, usage.Rejected, sp.name, "rejected")
 		ch <- sp.stats.loadTime
 		ch <- sp.stats.readTime[tierL2]
 		ch <- sp.stats.readTime[tierSource]
@@ -88,6 +97,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	count(resyncsDesc, c.stats.resyncs.Load())
 	count(collisionsDesc, c.guard.Collisions())
 	count(droppedDesc, c.stats.keeperFull.Load())
+	gauge(l1CapacityDesc, float64(c.store.Capacity()))
 	gauge(trustedDesc, number(c.isTrusted()))
 	if c.bus != nil {
 		gauge(freshDesc, c.trustLeft().Seconds())

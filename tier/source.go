@@ -92,7 +92,7 @@ func (sp *space) enter(id string, began reading, r loaded) (*local.Entry, *remot
 		return e, nil
 	}
 	sp.noteOriginal(e, env.Payload)
-	e.Cost = entryCost(e, len(env.Payload))
+	defer func() { e.Cost = sp.entryCost(e) }()
 	if env.Codec == absentCodec {
 		return e, env
 	}
@@ -113,11 +113,25 @@ func expiry(at, life time.Duration) time.Duration {
 	return at + life
 }
 
-// entryCost is about what e takes in memory.
-func entryCost(e *local.Entry, payload int) int64 {
-	cost := payload + len(e.ID)
-	for _, n := range e.Names {
-		cost += len(n.Text) + 32
+// entryCost is about what e takes in memory, beside what any entry does.
+func (sp *space) entryCost(e *local.Entry) int64 {
+	cost := local.SizeOf(e.ID) + local.SizeOf(e.Names)
+	if sp.feed != nil { // its name, and the space's, are there once
+		cost -= local.SizeOf(sp.feedName.Text)
 	}
-	return int64(cost)
+	cost -= local.SizeOf(sp.spaceName.Text)
+	if sp.cost != nil && !isAbsent(e.Value) {
+		return cost + sp.costOf(e.Value)
+	}
+	return cost + local.SizeOf(e.Value)
+}
+
+// costOf is what SpaceConfig.Cost says of a value; after a panic, what it is measured to be.
+func (sp *space) costOf(value any) (cost int64) {
+	defer func() {
+		if recover() != nil {
+			cost = local.SizeOf(value)
+		}
+	}()
+	return max(0, sp.cost(value))
 }

@@ -80,6 +80,11 @@ type SpaceConfig[V any] struct {
 	// DefaultMaxValueBytes.
 	MaxValueBytes int
 
+	// Cost returns how many bytes of memory a value takes, for Config.L1Bytes; what an entry takes besides is added. It runs in a goroutine of
+	// the cache, for each value that comes into L1. nil: values are measured, with all that they refer to, large ones by a sample of their
+	// elements.
+	Cost func(V) int64
+
 	// Clone returns a copy that shares no memory which its caller may change. With it each reader gets a copy of its own, to do with
 	// as it likes; it gets whatever Load may return, nil too, and runs in the reader's goroutine. nil: readers share the value, and
 	// must not change it (Config.DetectMutation finds those who do).
@@ -132,7 +137,11 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 	core := &space{
 		cache: c, name: cfg.Name, bucket: cfg.Bucket, strategy: cfg.Strategy,
 		loadMany: eraseMany(cfg.LoadMany), loadTimeout: cfg.LoadTimeout, negativeTTL: cfg.NegativeTTL, schema: cfg.Schema,
-		format: newFormat(cfg),
+		format: newFormat(cfg), cost: eraseCost(cfg.Cost),
+		spaceName: local.NewName(SpaceName(cfg.Name), 0),
+	}
+	if cfg.Strategy.feed != "" {
+		core.feedName = local.NewName(feedName+cfg.Strategy.feed, 0)
 	}
 	core.trips.keeps.Store(core.format.normalizes || c.cfg.CheckRoundTrip)
 	if err := c.addSpace(core); err != nil {
@@ -143,6 +152,16 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 		s.load = core.loadMany.one
 	}
 	return s, nil
+}
+
+func eraseCost[V any](cost func(V) int64) func(any) int64 {
+	if cost == nil {
+		return nil
+	}
+	return func(value any) int64 {
+		v, _ := value.(V) // a nil interface stays one
+		return cost(v)
+	}
 }
 
 // erase forgets a loader's type.
@@ -262,6 +281,9 @@ type space struct {
 	negativeTTL time.Duration
 	schema      uint32
 	format      format
+	cost        func(any) int64 // SpaceConfig.Cost; nil: values are measured
+	spaceName   local.Name      // made once: every entry has it
+	feedName    local.Name      // the same; zero without a feed
 	trips       roundTrips
 	tooLarge    sometimes
 	unstorable  sometimes
@@ -314,9 +336,9 @@ func (sp *space) key(id string) string { return sp.name + ":" + id }
 // names are what an entry of id stands on, all at tick.
 func (sp *space) names(id string, tick uint64, tags []remote.Name) []local.Name {
 	names := make([]local.Name, 0, 3+len(tags))
-	names = append(names, local.NewName(Key(sp.name, id), tick), local.NewName(SpaceName(sp.name), tick))
+	names = append(names, local.NewName(Key(sp.name, id), tick), sp.spaceName.At(tick))
 	if sp.strategy.feed != "" {
-		names = append(names, local.NewName(feedName+sp.strategy.feed, tick))
+		names = append(names, sp.feedName.At(tick))
 	}
 	for _, tag := range tags {
 		names = append(names, local.NewName(tag.Text, tag.Tick))

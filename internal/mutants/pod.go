@@ -50,12 +50,12 @@ var readMutations = []mutation{
 	},
 	{
 		name: "name-of-space", rule: "an entry stands on its space",
-		file: "tier/space.go", old: `, local.NewName(SpaceName(sp.name), tick))`, new: `)`,
+		file: "tier/space.go", old: `, sp.spaceName.At(tick))`, new: `)`,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Flush$", seed: 2,
 	},
 	{
 		name: "name-of-feed", rule: "an entry stands on the feed that covers its space",
-		file: "tier/space.go", old: `names = append(names, local.NewName(feedName+sp.strategy.feed, tick))`, new: ``,
+		file: "tier/space.go", old: `names = append(names, sp.feedName.At(tick))`, new: ``,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Feed.Flush$",
 	},
 	{
