@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,6 +53,9 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	}
 	if err := router.declare(cfg.Feed); err != nil {
 		return nil, err
+	}
+	if s, ok := cfg.Source.(Selector); ok {
+		s.Select(slices.Sorted(maps.Keys(router)))
 	}
 	return &Follower{
 		cfg: cfg, router: router, log: cfg.Logger, holder: rand.Text(), unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),

@@ -29,6 +29,12 @@ type Inspection struct {
 	Entities []string
 }
 
+// Selector is a Source that wants to know which entities matter. It tells nothing else about the others than that they are there.
+type Selector interface {
+	// Select is called by NewFollower with the entities that have a route, before Open.
+	Select(entities []string)
+}
+
 const (
 	maxWarnings = 8 // that a report carries
 	maxNamed    = 5 // entities that a warning or a problem names

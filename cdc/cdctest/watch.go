@@ -100,6 +100,13 @@ type watchedSource struct {
 	*watch
 }
 
+// Select implements cdc.Selector for sources that do.
+func (s *watchedSource) Select(entities []string) {
+	if selector, ok := s.Source.(cdc.Selector); ok {
+		selector.Select(entities)
+	}
+}
+
 // Open implements cdc.Source.
 func (s *watchedSource) Open(ctx context.Context, from string) (stream cdc.Stream, err error) {
 	err = s.around(stepOpen, func() error {

@@ -51,6 +51,9 @@ func TestRefused(t *testing.T) {
 	db.exec(
 		`CREATE TABLE orders (id int PRIMARY KEY)`, `CREATE TABLE other (id int PRIMARY KEY)`, `CREATE TABLE keyless (id int)`,
 		`CREATE PUBLICATION theirs FOR TABLE other`, `CREATE PUBLICATION half FOR TABLE orders WITH (publish = 'insert')`,
+		`CREATE UNLOGGED TABLE fast (id int PRIMARY KEY)`, `CREATE VIEW seen AS SELECT * FROM orders`, `CREATE MATERIALIZED VIEW kept AS SELECT * FROM orders`,
+		`CREATE SCHEMA a`, `CREATE SCHEMA "a.b"`, `CREATE TABLE a."b.c" (id int PRIMARY KEY)`, `CREATE TABLE "a.b".c (id int PRIMARY KEY)`,
+		`CREATE PUBLICATION every FOR ALL TABLES`,
 		`CREATE ROLE reader LOGIN`, `CREATE ROLE replicator LOGIN REPLICATION`,
 		`CREATE DATABASE elsewhere`,
 		`SELECT pg_create_logical_replication_slot('testing', 'test_decoding')`,
@@ -66,10 +69,16 @@ func TestRefused(t *testing.T) {
 	}{
 		{"no right to replicate", postgres.Config{ConnString: db.as("reader"), Tables: []string{"public.orders"}}, true, []string{"REPLICATION"}},
 		{"publication missing", postgres.Config{Publication: "none"}, true, []string{`"none"`, "Config.Tables"}},
-		{"publication not allowed", postgres.Config{ConnString: db.as("replicator"), Tables: []string{"public.orders"}}, false, []string{"ownership of the tables"}},
+		{"publication not allowed", postgres.Config{ConnString: db.as("replicator"), Tables: []string{"public.orders"}}, true, []string{"ownership of the tables"}},
 		{"table missing", postgres.Config{Tables: []string{"public.orders", "public.none"}}, true, []string{`"public.none"`}},
 		{"table without a key", postgres.Config{Tables: []string{"public.keyless"}}, true, []string{`"public.keyless"`, "REPLICA IDENTITY FULL"}},
-		{"table not published", postgres.Config{Publication: "theirs", Tables: []string{"public.orders"}}, true, []string{`ADD TABLE "public"."orders"`}},
+		{"table not published", postgres.Config{Publication: "theirs", Tables: []string{"public.orders"}}, true, []string{`ADD TABLE public.orders`}},
+		{"unlogged", postgres.Config{Tables: []string{"public.fast"}}, true, []string{"is unlogged", "SET LOGGED"}},
+		{"unlogged, and all tables are published", postgres.Config{Publication: "every", Tables: []string{"public.fast"}}, true, []string{"is unlogged", "SET LOGGED"}},
+		{"view", postgres.Config{Tables: []string{"public.seen"}}, true, []string{"is a view"}},
+		{"view in a publication", postgres.Config{Publication: "theirs", Tables: []string{"public.seen"}}, true, []string{"is a view"}},
+		{"materialized view", postgres.Config{Tables: []string{"public.kept"}}, true, []string{"is a materialized view"}},
+		{"two of one name", postgres.Config{Tables: []string{"a.b.c"}}, true, []string{`a."b.c" and "a.b".c`}},
 		{"deletes not published", postgres.Config{Publication: "half"}, true, []string{"ALTER PUBLICATION"}},
 		{"slot of another plugin", postgres.Config{Publication: "theirs", Slot: "testing"}, true, []string{"test_decoding", "Config.Slot"}},
 		{"slots exhausted", postgres.Config{Publication: "theirs"}, false, []string{"max_replication_slots"}},
@@ -145,5 +154,33 @@ func TestConfig(t *testing.T) {
 	_, err = postgres.NewSource(postgres.Config{ConnString: "postgres://u:secret@h:port/d", Slot: "s", Publication: "p"})
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got error %v; want one without the password", err)
+	}
+}
+
+// Names with dots and quotes are as events have them, or in SQL's quotes; Check and Open agree, before and after the publication is made.
+func TestOddNames(t *testing.T) {
+	db := start(t)
+	db.exec(`CREATE SCHEMA "my.Schema"`, `CREATE TABLE "my.Schema"."Or""ders.old" (id int PRIMARY KEY)`)
+	for i, name := range []string{`my.Schema.Or"ders.old`, `"my.Schema"."Or""ders.old"`} {
+		slot := "odd_" + string(rune('a'+i))
+		src := db.sourceOf(postgres.Config{Slot: slot, Publication: slot, Tables: []string{name}})
+		for range 2 {
+			if err := src.Check(t.Context()); err != nil {
+				t.Errorf("check of %s: %v", name, err)
+			}
+			st := open(t, src, "")
+			closeStream(t, st)
+		}
+		st, _ := begin(t, src)
+		db.exec(`INSERT INTO "my.Schema"."Or""ders.old" VALUES (` + string(rune('1'+i)) + `)`)
+		got, _ := events(t, st, 1)
+		if got[0].Entity != `my.Schema.Or"ders.old` {
+			t.Errorf("got entity %q", got[0].Entity)
+		}
+	}
+	for _, name := range []string{`"a`, `"a"`, `"a"b`, `"a".`, `""."b"`, `"a"."b"c`, `a.`, `.b`, `a`} {
+		if _, err := postgres.NewSource(postgres.Config{ConnString: "postgres://h/d", Slot: "s", Publication: "p", Tables: []string{name}}); err == nil {
+			t.Errorf("%s: got no error; want one", name)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -26,7 +25,8 @@ type Config struct {
 	// Publication is the publication to follow. Required.
 	Publication string
 	// Tables are the tables to follow, each as "schema.table", with the root of
-	// a partitioned table. If the publication is missing it is created for them
+	// a partitioned table: both names as they are, without quotes, as events and
+	// routes have them, or each in SQL's quotes. If the publication is missing it is created for them
 	// (the role must own them and may create in the database); if it exists and
 	// lacks one of them, Open fails and says so. Empty: the publication must
 	// exist, and decides.
@@ -64,9 +64,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Publication == "" {
 		errs = append(errs, errors.New("postgres: Config.Publication is required"))
 	}
-	for _, t := range c.Tables {
-		if schema, table, ok := strings.Cut(t, "."); !ok || schema == "" || table == "" {
-			errs = append(errs, fmt.Errorf(`postgres: Config.Tables: %q: want "schema.table"`, t))
+	tables := make([]string, len(c.Tables))
+	for i, t := range c.Tables {
+		var err error
+		if tables[i], err = entityOf(t); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if c.MaxBatch < 0 {
@@ -74,6 +76,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Tables = append([]string(nil), c.Tables...)
+	c.Tables = tables
 	return c, errors.Join(errs...)
 }

@@ -19,6 +19,8 @@ type decoder struct {
 	open        bool                 // between Begin and Commit
 	transaction string               // the xid, once for all of its events
 	piece       piece                // what has arrived of the transaction
+	watch       *watch               // knows the names of relations; nil: nobody does
+	look        func()               // asks for a look at what is published
 }
 
 func newDecoder(maxEvents int) *decoder {
@@ -41,7 +43,7 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 		d.open = false
 		return d.cut(m.TransactionEndLSN), nil
 	case *pglogrepl.RelationMessage:
-		d.relations[m.RelationID] = &relation{RelationMessage: m, name: m.Namespace + "." + m.RelationName}
+		d.describe(m)
 		return nil, nil
 	case *pglogrepl.InsertMessage:
 		return d.row(m.RelationID, cdc.Insert, nil, m.Tuple, false)
@@ -53,6 +55,25 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 		return d.truncate(m.RelationIDs)
 	default: // types, origins, logical messages: nothing was outdated
 		return nil, nil
+	}
+}
+
+// describe takes note of a relation. One that has another name than before was renamed, or swapped: changes under the other name, also of a
+// rename that was taken back before anybody looked, outdated nothing of this one.
+func (d *decoder) describe(m *pglogrepl.RelationMessage) {
+	r := &relation{RelationMessage: m, name: m.Namespace + "." + m.RelationName, d: d}
+	before := d.relations[m.RelationID]
+	d.relations[m.RelationID] = r
+	if d.watch == nil {
+		return
+	}
+	d.look()
+	had := d.watch.name(m.RelationID)
+	if before != nil {
+		had = before.name
+	}
+	if had != "" && had != r.name {
+		d.watch.outdate(had, r.name)
 	}
 }
 
@@ -109,10 +130,28 @@ func (d *decoder) cut(end pglogrepl.LSN) *piece {
 type relation struct {
 	*pglogrepl.RelationMessage
 	name string // schema.table
+	d    *decoder
+	pads []bool // columns that are char(n)
+	as   uint64 // watch.renewed when pads was made
 }
 
 // padded reports whether the i-th column is char(n): its padding is no part of the value, and two values that differ by it are equal.
-func (r *relation) padded(i int) bool { return r.Columns[i].DataType == pgtype.BPCharOID }
+func (r *relation) padded(i int) bool {
+	as := uint64(0)
+	if r.d.watch != nil {
+		as = r.d.watch.renewed.Load()
+	}
+	if r.pads == nil || r.as != as {
+		r.as, r.pads = as, make([]bool, len(r.Columns))
+		for i, c := range r.Columns {
+			r.pads[i] = c.DataType == pgtype.BPCharOID || r.d.watch != nil && c.DataType >= firstMade && r.d.watch.padded(c.DataType)
+		}
+	}
+	return r.pads[i]
+}
+
+// firstMade is the first OID of what users make.
+const firstMade = 16384
 
 // changed returns the columns whose values differ, none as an empty list; nil: unknown. A TOAST column that the update left alone is not in after.
 func changed(r *relation, before, after *pglogrepl.TupleData) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -13,6 +14,9 @@ import (
 const (
 	markEvery    = time.Second     // how often the end of the log is read
 	probeTimeout = 5 * time.Second // for one query; longer: the stream fails
+
+	lookEvery   = 2 * time.Second  // how often what is published is looked at again
+	lookTimeout = 30 * time.Second // for that; longer: the stream fails
 )
 
 // prober asks the server, over an ordinary connection that it owns while it
@@ -21,6 +25,11 @@ type prober struct {
 	conn     *pgx.Conn
 	progress *progress
 	wanted   chan struct{} // a token asks for a snapshot now
+	watch    *watch        // is told what is published; nil: nobody asks
+
+	looking atomic.Bool // somebody asks for a look
+	looked  time.Time   // when the last one ended
+	took    time.Duration
 
 	mu     sync.Mutex // guards the fields below
 	last   snapshot
@@ -37,6 +46,9 @@ func (p *prober) run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := p.probe(ctx); err != nil {
+			return err
+		}
+		if err := p.lookAgain(ctx); err != nil {
 			return err
 		}
 		select {
@@ -72,6 +84,35 @@ func (p *prober) probe(ctx context.Context) error {
 	close(p.change)
 	p.change = make(chan struct{})
 	return nil
+}
+
+// lookAgain looks at what is published, if that is due: each few seconds, sooner if the stream brings a table that it has not described
+// before, and never for more than a twentieth of the time.
+func (p *prober) lookAgain(ctx context.Context) error {
+	rest := lookEvery
+	if p.looking.Load() {
+		rest = lookEvery / 20
+	}
+	if p.watch == nil || time.Since(p.looked) < max(rest, 20*p.took) {
+		return nil
+	}
+	p.looking.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	began := time.Now()
+	seen, err := look(ctx, p.conn, p.watch.publication)
+	if err != nil {
+		return err
+	}
+	p.looked, p.took = time.Now(), time.Since(began)
+	p.watch.see(seen)
+	return nil
+}
+
+// lookSoon asks for a look.
+func (p *prober) lookSoon() {
+	p.looking.Store(true)
+	signal(p.wanted)
 }
 
 // snapshot returns the last one, which still holds: what was visible stays so.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,90 +46,53 @@ func statusEvery(ctx context.Context, sql *pgx.Conn) (time.Duration, error) {
 }
 
 // checkPublication reports whether the publication is there and publishes what it
-// must. missing: it isn't there, but may be created.
-func checkPublication(ctx context.Context, sql *pgx.Conn, cfg Config) (missing bool, err error) {
-	var complete bool
-	err = sql.QueryRow(ctx, `SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication WHERE pubname = $1`,
-		cfg.Publication).Scan(&complete)
+// must. create: it isn't there, but may be created for these tables.
+func checkPublication(ctx context.Context, sql *pgx.Conn, cfg Config) (create []string, err error) {
+	var there bool
+	err = sql.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)`, cfg.Publication).Scan(&there)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows) && len(cfg.Tables) > 0:
-		return true, checkTables(ctx, sql, cfg.Tables)
-	case errors.Is(err, pgx.ErrNoRows):
-		return false, fmt.Errorf("postgres: publication %q doesn't exist: create it, or list its tables in Config.Tables "+
-			"and let the source create it", cfg.Publication)
 	case err != nil:
-		return false, fmt.Errorf("postgres: look for publication %q: %w", cfg.Publication, err)
-	case !complete:
-		return false, fmt.Errorf("postgres: publication %q leaves out some kinds of change: "+
-			"ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", cfg.Publication, quote(cfg.Publication))
+		return nil, fmt.Errorf("postgres: look for publication %q: %w", cfg.Publication, err)
+	case !there && len(cfg.Tables) > 0:
+		return checkTables(ctx, sql, cfg.Tables)
+	case !there:
+		return nil, fmt.Errorf("postgres: publication %q doesn't exist: create it, or list its tables in Config.Tables "+
+			"and let the source create it", cfg.Publication)
 	}
-	return false, checkPublished(ctx, sql, cfg)
+	seen, err := look(ctx, sql, cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	if seen.problem != "" {
+		return nil, errors.New("postgres: " + seen.problem)
+	}
+	return nil, checkPublished(ctx, sql, cfg, seen)
 }
 
-// checkPublished reports the tables that the publication lacks.
-func checkPublished(ctx context.Context, sql *pgx.Conn, cfg Config) error {
+// checkFollowed reports what a stream would tell as a problem as soon as it runs.
+func checkFollowed(ctx context.Context, sql *pgx.Conn, cfg Config) error {
+	seen, err := look(ctx, sql, cfg.Publication)
+	if err != nil {
+		return err
+	}
 	var errs []error
-	for _, table := range cfg.Tables {
-		schema, name, _ := strings.Cut(table, ".")
-		var found bool
-		err := sql.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_publication_tables WHERE pubname = $1 AND schemaname = $2 AND tablename = $3)`,
-			cfg.Publication, schema, name).Scan(&found)
-		if err != nil {
-			return fmt.Errorf("postgres: look for the tables of publication %q: %w", cfg.Publication, err)
-		}
-		if !found {
-			errs = append(errs, fmt.Errorf("postgres: Config.Tables: %q isn't in publication %q: ALTER PUBLICATION %s ADD TABLE %s "+
-				"(a partitioned table also needs SET (publish_via_partition_root = true)), then flush the cache",
-				table, cfg.Publication, quote(cfg.Publication), quoteTable(table)))
+	for _, name := range slices.Sorted(maps.Keys(seen.entities)) {
+		if problem := seen.entities[name].problem; problem != "" {
+			errs = append(errs, fmt.Errorf("postgres: not all changes of %s arrive: %s", name, problem))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// checkTables reports what keeps tables from being published: that they don't
-// exist, and that their writers would fail from then on.
-func checkTables(ctx context.Context, sql *pgx.Conn, tables []string) error {
-	var errs []error
-	for _, table := range tables {
-		schema, name, _ := strings.Cut(table, ".")
-		var identified bool
-		err := sql.QueryRow(ctx, `
-			SELECT CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
-			       WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident)
-			       ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) END
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`, schema, name).Scan(&identified)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			errs = append(errs, fmt.Errorf("postgres: Config.Tables: table %q doesn't exist", table))
-		case err != nil:
-			return fmt.Errorf("postgres: look for table %q: %w", table, err)
-		case !identified:
-			errs = append(errs, fmt.Errorf("postgres: Config.Tables: %q has no primary key or other replica identity: once published, "+
-				"its UPDATE and DELETE would fail; add a key, or ALTER TABLE %s REPLICA IDENTITY FULL", table, quoteTable(table)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// createPublication creates it for cfg.Tables. That another follower was faster
+// createPublication creates it for tables, which are in SQL. That another follower was faster
 // is no error.
-func createPublication(ctx context.Context, sql *pgx.Conn, cfg Config) error {
-	tables := make([]string, len(cfg.Tables))
-	for i, t := range cfg.Tables {
-		tables[i] = quoteTable(t)
-	}
+func createPublication(ctx context.Context, sql *pgx.Conn, name string, tables []string) error {
 	_, err := sql.Exec(ctx, fmt.Sprintf(`CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)`,
-		quote(cfg.Publication), strings.Join(tables, ", ")))
+		quote(name), strings.Join(tables, ", ")))
 	if err != nil && code(err) != codeDuplicate {
-		return fmt.Errorf("postgres: create publication %q: %w", cfg.Publication, advise(err))
+		return fmt.Errorf("postgres: create publication %q: %w", name, advise(err))
 	}
 	return nil
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
-
-func quoteTable(table string) string {
-	schema, name, _ := strings.Cut(table, ".")
-	return pgx.Identifier{schema, name}.Sanitize()
-}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +21,10 @@ type Source struct {
 	cfg   Config
 	every time.Duration // between two statuses; 0: by the server's settings; else a test has set it
 
-	mu     sync.Mutex // guards barren
-	barren string     // the slot's restart, when a stream found that the log from there is gone; "": none did
+	mu       sync.Mutex        // guards the fields below
+	barren   string            // the slot's restart, when a stream found that the log from there is gone; "": none did
+	selected map[string]bool   // entities that matter; nil: all
+	known    map[string]entity // what the last stream followed
 }
 
 var _ cdc.Source = (*Source)(nil)
@@ -33,6 +36,39 @@ func NewSource(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	return &Source{cfg: cfg}, nil
+}
+
+// Select implements cdc.Selector.
+func (s *Source) Select(entities []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.selected = make(map[string]bool, len(entities))
+	for _, name := range entities {
+		s.selected[name] = true
+	}
+}
+
+// wanted tells which entities matter.
+func (s *Source) wanted() func(entity string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	selected := s.selected
+	return func(entity string) bool { return selected == nil || selected[entity] }
+}
+
+// remember keeps what a stream follows for the next one: a table that has gone in between is missed.
+func (s *Source) remember(known map[string]entity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = known
+}
+
+func (s *Source) remembered() map[string]entity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := make(map[string]entity, len(s.known))
+	maps.Copy(known, s.known)
+	return known
 }
 
 // Exclusive implements cdc.Source: one follower at a time uses a slot.
@@ -68,6 +104,11 @@ func (s *Source) open(ctx context.Context, st *stream, from string) error {
 	if err != nil {
 		return err
 	}
+	seen, err := look(ctx, st.conns.sql, s.cfg.Publication)
+	if err != nil {
+		return err
+	}
+	st.print = seen.print(s.wanted())
 	found, err := findSlot(ctx, st.conns.sql, s.cfg.Slot)
 	if err != nil {
 		return err
@@ -80,7 +121,10 @@ func (s *Source) open(ctx context.Context, st *stream, from string) error {
 	}
 	switch {
 	case found != nil:
-		return s.resume(ctx, st, *found, from)
+		return s.resume(ctx, st, *found, seen, from)
+	}
+	st.watch = newWatch(s, seen, true)
+	switch {
 	case s.cfg.Temporary:
 		return s.temporary(ctx, st)
 	default:
@@ -90,11 +134,11 @@ func (s *Source) open(ctx context.Context, st *stream, from string) error {
 
 // preparePublication creates the publication if it is missing and may be created.
 func (s *Source) preparePublication(ctx context.Context, c *conns) (created bool, err error) {
-	missing, err := checkPublication(ctx, c.sql, s.cfg)
-	if err != nil || !missing {
+	tables, err := checkPublication(ctx, c.sql, s.cfg)
+	if err != nil || len(tables) == 0 {
 		return false, err
 	}
-	if err := createPublication(ctx, c.sql, s.cfg); err != nil {
+	if err := createPublication(ctx, c.sql, s.cfg.Publication, tables); err != nil {
 		return false, err
 	}
 	s.cfg.Logger.InfoContext(ctx, "postgres: created the publication", "publication", s.cfg.Publication, "tables", s.cfg.Tables)
@@ -140,12 +184,16 @@ func (s *Source) discard(ctx context.Context, c *conns, why string) error {
 }
 
 // resume follows a slot that is there.
-func (s *Source) resume(ctx context.Context, st *stream, found slot, from string) error {
+func (s *Source) resume(ctx context.Context, st *stream, found slot, seen catalog, from string) error {
 	at, gap, err := s.startAt(ctx, st.conns, found, from)
 	if err != nil {
 		return err
 	}
+	if p, err := parsePosition(from); gap == "" && err == nil && p.print != st.print {
+		gap = "what is published, or a table that is, was changed while nobody followed"
+	}
 	st.at = at
+	st.watch = newWatch(s, seen, gap != "")
 	if gap != "" {
 		st.first = &cdc.Batch{Lost: true, Position: st.position(at)}
 	}
@@ -283,7 +331,7 @@ func (s *Source) Check(ctx context.Context) error {
 	}
 	_, slotErr := findSlot(ctx, c.sql, s.cfg.Slot)
 	_, pubErr := checkPublication(ctx, c.sql, s.cfg)
-	return errors.Join(checkServer(ctx, c.sql), pubErr, slotErr, c.close(ctx))
+	return errors.Join(checkServer(ctx, c.sql), pubErr, checkFollowed(ctx, c.sql, s.cfg), slotErr, c.close(ctx))
 }
 
 // DropSlot drops the slot, so that the server no longer keeps its log. That it

@@ -24,12 +24,14 @@ type stream struct {
 	conns    *conns
 	max      int // events in a batch
 	progress *progress
+	watch    *watch
 	begin    func(context.Context) error // what Ack has left to do before reading; nil: reading
 	ended    func(error)                 // hears what ended the replication; nil: nobody asks
 
 	first   *cdc.Batch    // to return before anything else
 	pending []piece       // taken from the queue, oldest first
 	at      pglogrepl.LSN // position of the last batch
+	print   string        // of the catalog whose changes were handed over
 	idled   time.Time     // when a batch without events was last returned
 
 	// Set by read.
@@ -51,7 +53,9 @@ func (s *stream) read(every time.Duration) {
 	s.stop = cancel
 	s.queue = newQueue(2 * s.max)
 	s.prober = newProber(s.conns.sql, s.progress)
+	s.prober.watch = s.watch
 	s.reader = &reader{conn: s.conns.repl, decoder: newDecoder(s.max), queue: s.queue, every: every}
+	s.reader.decoder.watch, s.reader.decoder.look = s.watch, s.prober.lookSoon
 	s.failed = make(chan error, 2)
 	s.progress.hand(s.at, time.Time{})
 	s.wg.Go(func() {
@@ -79,6 +83,9 @@ func (s *stream) Next(ctx context.Context) (cdc.Batch, error) {
 		return cdc.Batch{}, errors.New("postgres: the stream begins when its first batch is acknowledged")
 	}
 	for {
+		if b, ok := s.outdated(); ok {
+			return b, nil
+		}
 		var idle pglogrepl.LSN
 		if len(s.pending) == 0 {
 			s.pending, idle = s.queue.take(s.max)
@@ -99,6 +106,17 @@ func (s *stream) Next(ctx context.Context) (cdc.Batch, error) {
 		}
 	}
 }
+
+// outdated makes a batch of the entities that are to be outdated as a whole. It may come before what is in the queue: it is about what a new
+// reader sees now.
+func (s *stream) outdated() (b cdc.Batch, ok bool) {
+	b.Events, s.print = s.watch.take(s.max)
+	b.Position = s.position(s.at)
+	return b, len(b.Events) > 0
+}
+
+// Inspect implements cdc.Inspector.
+func (s *stream) Inspect() cdc.Inspection { return s.watch.Inspect() }
 
 // visible waits until a new reader sees the first pending transaction, and returns
 // it with those after it that are visible too. Waiting loses nothing: what is
@@ -126,7 +144,7 @@ func (s *stream) visible(ctx context.Context) (cdc.Batch, error) {
 	}
 }
 
-// wait returns nil after a token or the close of c, or after d unless d is negative.
+// wait returns nil after a token or the close of c, when something is to be outdated, or after d unless d is negative.
 func (s *stream) wait(ctx context.Context, c <-chan struct{}, d time.Duration) error {
 	var timeout <-chan time.Time
 	if d >= 0 {
@@ -141,6 +159,7 @@ func (s *stream) wait(ctx context.Context, c <-chan struct{}, d time.Duration) e
 		s.failed <- err // for the next call
 		return err
 	case <-c:
+	case <-s.watch.ready:
 	case <-timeout:
 	}
 	return nil
@@ -170,7 +189,7 @@ func (s *stream) batch(n int) cdc.Batch {
 }
 
 func (s *stream) position(lsn pglogrepl.LSN) string {
-	return position{system: s.conns.identity.system, timeline: s.conns.identity.timeline, lsn: lsn}.String()
+	return position{system: s.conns.identity.system, timeline: s.conns.identity.timeline, lsn: lsn, print: s.print}.String()
 }
 
 // Ack implements cdc.Stream. The server hears of it within a second or so.

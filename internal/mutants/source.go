@@ -95,6 +95,36 @@ var sourceMutations = []mutation{
 		pkg: "cdc/postgres", run: "^TestChangedInTheLastDigits$",
 	},
 	{
+		name: "postgres-problem-over-too-soon", rule: "a problem lasts until what makes up for it was taken",
+		file: "cdc/postgres/watch.go", old: "\t\tw.over[name] = problem\n", new: "\t\t_ = problem\n",
+		pkg: "cdc/postgres", run: "^TestProblemsWhileFollowing$",
+	},
+	{
+		name: "postgres-end-of-a-problem-outdates-nothing", rule: "an entity whose problem has ended is outdated",
+		file: "cdc/postgres/watch.go", old: "\t\tif name != \"\" {\n\t\t\tw.due[name] = true\n", new: "\t\tif name != \"\" {\n",
+		pkg: "cdc/postgres", run: "^TestProblemsWhileFollowing$/^inheritance_child$",
+	},
+	{
+		name: "postgres-silent-change-unnoticed", rule: "a table that is changed without an event is outdated",
+		file: "cdc/postgres/watch.go", old: `if !ok || old.sign != e.sign {`, new: `if !ok {`,
+		pkg: "cdc/postgres", run: "^TestSilentChanges$",
+	},
+	{
+		name: "postgres-rename-and-back-unnoticed", rule: "changes under another name outdate the table's own",
+		file: "cdc/postgres/decode.go", old: `if had != "" && had != r.name {`, new: `if false {`,
+		pkg: "cdc/postgres", run: "^TestRenamedAndBack$",
+	},
+	{
+		name: "postgres-print-ignored", rule: "what was changed while nobody followed is a loss",
+		file: "cdc/postgres/source.go", old: `err == nil && p.print != st.print {`, new: `err == nil && false {`,
+		pkg: "cdc/postgres", run: "^TestChangedWhileNobodyFollowed$",
+	},
+	{
+		name: "postgres-missing-forgotten", rule: "a table that has gone is missed by the next stream, too",
+		file: "cdc/postgres/source.go", old: "\ts.known = known\n", new: "",
+		pkg: "cdc/postgres", run: "^TestProblemOutlivesTheStream$",
+	},
+	{
 		name: "postgres-settings-unpinned", rule: "the text of a value doesn't follow the settings of the role or the database",
 		file: "cdc/postgres/session.go", old: `"SET "+strings.Join(pins, "; SET ")`, new: `"SET "+strings.Join(pins[5:6], "; SET ")`,
 		pkg: "cdc/postgres", run: "^TestTextOfValues$",
