@@ -25,7 +25,8 @@ type work struct {
 // routing is what a session remembers from one batch to the next.
 type routing struct {
 	collapse collapse
-	names    nameSet // its list is empty between two batches
+	skip     func(transaction, entity string) // tells the stream; nil: it doesn't want to know
+	names    nameSet                          // its list is empty between two batches
 }
 
 func newRouting(limit int) routing { return routing{collapse: collapse{limit: limit}} }
@@ -69,6 +70,9 @@ func (f *Follower) answer(ctx context.Context, r *route, e *Event, m *routing, p
 	case m.collapse.over(r, a.rows):
 		m.names.truncate(before)
 		m.names.add(r.all)
+		if m.skip != nil {
+			m.skip(e.Transaction, e.Entity)
+		}
 		f.count(func(s *Stats) { s.Collapsed++ })
 	}
 }

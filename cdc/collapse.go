@@ -13,6 +13,13 @@ import "maps"
 //   - After a crash: the checkpoint lies before the transaction, or in it and behind the batch whose names, All among them, were
 //     acknowledged. The session that starts from it counts anew: at worst it outdates All again.
 //   - After a failover that forgot All: the server is another, and no checkpoint moves there; a new session counts anew.
+//
+// For the same reasons the stream may leave the rest out (Skipper), before the cache has accepted All: the position moves at the end of the
+// transaction, after the batch with All, and a stream that is opened anew knows nothing of what an earlier one left out.
+//
+//   - It concerns this transaction alone. All was outdated when a new read saw this one; rows of the next one may be read, and cached, from
+//     then on in their old version.
+//   - It concerns this entity alone, though others may come in the same part of the transaction.
 type collapse struct {
 	limit       int // negative: never
 	transaction string

@@ -126,6 +126,9 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 		f: f, stream: stream, server: server, position: from,
 		acks: newAckQueue(f.cfg.Rewind, from), routing: newRouting(f.cfg.Collapse),
 	}
+	if skipper, ok := stream.(Skipper); ok {
+		s.routing.skip = skipper.Skip
+	}
 	return s.run(ctx, retry)
 }
 

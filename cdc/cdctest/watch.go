@@ -167,6 +167,13 @@ func (s *watchedStream) Ack(ctx context.Context, position string) error {
 	})
 }
 
+// Skip implements cdc.Skipper for streams that do.
+func (s *watchedStream) Skip(transaction, entity string) {
+	if skipper, ok := s.Stream.(cdc.Skipper); ok {
+		skipper.Skip(transaction, entity)
+	}
+}
+
 // Inspect implements cdc.Inspector for streams that do.
 func (s *watchedStream) Inspect() cdc.Inspection {
 	if i, ok := s.Stream.(cdc.Inspector); ok {

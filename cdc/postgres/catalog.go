@@ -73,7 +73,7 @@ func (c catalog) print(wanted func(string) bool) string {
 	sum := crc32.NewIEEE()
 	for _, name := range slices.Sorted(maps.Keys(c.entities)) {
 		if wanted(name) {
-			fmt.Fprintf(sum, "%q %s\n", name, c.entities[name].sign)
+			_, _ = fmt.Fprintf(sum, "%q %s\n", name, c.entities[name].sign) // a hash takes anything
 		}
 	}
 	return fmt.Sprintf("%08x", sum.Sum32())
@@ -94,8 +94,9 @@ const paddedQuery = `
 //	kinds   the types of its columns, and those that they are made of
 //	kids    tables that a reader of a published one reads too, by inheritance
 //
-// What a sign is made of changes with a new file (a rewrite, a truncate), a name, a column, a label of an enum, a membership; not with VACUUM,
-// ANALYZE, an index, a GRANT on a table.
+// What a sign is made of changes with a name, a column (its type, too, and so with each rewrite that alters a value), a label of an enum, a
+// membership, and, of a table that is published under another's name, with its file: a truncate of that one is not sent. It does not change with
+// VACUUM, FULL or not, ANALYZE, an index, a GRANT on a table.
 func publishedQuery(version int) string {
 	bySchema := ""
 	if version >= 150000 {
@@ -151,7 +152,7 @@ func publishedQuery(version int) string {
 	SELECT n.nspname || '.' || c.relname, c.oid, md5(pub.how || string_agg(s.sign, ';' ORDER BY p.relid)),
 	       coalesce(min(l.limits), ''), coalesce(min(h.why), '')
 	FROM part p, pub, pg_class c, pg_namespace n, LATERAL (
-		SELECT concat_ws(',', q.oid, q.relnamespace, q.relname, q.relfilenode, q.relkind, q.relpersistence, q.relispartition, q.relrowsecurity,
+		SELECT concat_ws(',', q.oid, q.relnamespace, q.relname, CASE WHEN p.relid <> p.entity THEN q.relfilenode END, q.relkind, q.relpersistence, q.relispartition, q.relrowsecurity,
 		       (SELECT string_agg(m.how, ',' ORDER BY m.how) FROM member m WHERE m.relid = p.top),
 		       (SELECT md5(string_agg(a.attnum || ':' || a.xmin, ',' ORDER BY a.attnum)) FROM pg_attribute a WHERE a.attrelid = q.oid AND a.attnum > 0),
 		       (SELECT md5(string_agg(m.how, ',' ORDER BY m.how)) FROM made m WHERE m.relid = q.oid)) AS sign

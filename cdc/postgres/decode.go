@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,9 +21,11 @@ type decoder struct {
 	relations   map[uint32]*relation // as the stream described them last
 	open        bool                 // between Begin and Commit
 	transaction string               // the xid, once for all of its events
-	piece       piece                // what has arrived of the transaction
-	watch       *watch               // knows the names of relations; nil: nobody does
-	look        func()               // asks for a look at what is published
+	number      uint64               // of the transaction, from 1; xids come again
+	skip        atomic.Pointer[skipped]
+	piece       piece  // what has arrived of the transaction
+	watch       *watch // knows the names of relations; nil: nobody does
+	look        func() // asks for a look at what is published
 }
 
 func newDecoder(maxEvents int) *decoder {
@@ -29,6 +34,9 @@ func newDecoder(maxEvents int) *decoder {
 
 // decode takes one message. If it completes a piece, it returns that.
 func (d *decoder) decode(data []byte) (*piece, error) {
+	if d.skips(data) {
+		return nil, nil
+	}
 	message, err := pglogrepl.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: decode a change: %w", err)
@@ -36,8 +44,9 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 	switch m := message.(type) {
 	case *pglogrepl.BeginMessage:
 		d.open = true
+		d.number++
 		d.transaction = strconv.FormatUint(uint64(m.Xid), 10)
-		d.piece = piece{xid: m.Xid, committed: m.CommitTime}
+		d.piece = piece{xid: m.Xid, number: d.number, committed: m.CommitTime}
 		return nil, nil
 	case *pglogrepl.CommitMessage:
 		d.open = false
@@ -56,6 +65,36 @@ func (d *decoder) decode(data []byte) (*piece, error) {
 	default: // types, origins, logical messages: nothing was outdated
 		return nil, nil
 	}
+}
+
+// skipped are entities of whose rows nobody needs more in one transaction. It doesn't change.
+type skipped struct {
+	number   uint64
+	entities map[string]bool
+}
+
+// with returns a copy that has the entity, too; s may be nil, or of another transaction.
+func (s *skipped) with(number uint64, entity string) *skipped {
+	more := &skipped{number: number, entities: map[string]bool{entity: true}}
+	if s != nil && s.number == number {
+		maps.Copy(more.entities, s.entities)
+	}
+	return more
+}
+
+// skips reports whether a message is a row that nobody needs. Of those only the kind and the relation are read: decoding them took most of the
+// time of a big transaction.
+func (d *decoder) skips(data []byte) bool {
+	s := d.skip.Load()
+	if s == nil || s.number != d.number || !d.open || len(data) < 5 {
+		return false
+	}
+	switch pglogrepl.MessageType(data[0]) {
+	case pglogrepl.MessageTypeInsert, pglogrepl.MessageTypeUpdate, pglogrepl.MessageTypeDelete:
+		table, ok := d.relations[binary.BigEndian.Uint32(data[1:])]
+		return ok && s.entities[table.name]
+	}
+	return false
 }
 
 // describe takes note of a relation. One that has another name than before was renamed, or swapped: changes under the other name, also of a
@@ -122,7 +161,7 @@ func (d *decoder) add(e cdc.Event, size int) *piece {
 func (d *decoder) cut(end pglogrepl.LSN) *piece {
 	p := d.piece
 	p.end = end
-	d.piece = piece{xid: p.xid, committed: p.committed}
+	d.piece = piece{xid: p.xid, number: p.number, committed: p.committed}
 	return &p
 }
 

@@ -16,6 +16,7 @@ const maxBytes = 16 << 20
 // piece is a transaction or, if it is big, a part of one.
 type piece struct {
 	xid       uint32
+	number    uint64 // of the transaction, as the decoder counts them
 	events    []cdc.Event
 	bytes     int           // text in events
 	end       pglogrepl.LSN // just after the transaction; 0: more of it follows

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type stream struct {
 	at      pglogrepl.LSN // position of the last batch
 	print   string        // of the catalog whose changes were handed over
 	idled   time.Time     // when a batch without events was last returned
+	part    piece         // what the last batch is, without its events, if it is a part of a transaction that goes on
 
 	// Set by read.
 	reader *reader
@@ -115,6 +117,15 @@ func (s *stream) outdated() (b cdc.Batch, ok bool) {
 	return b, len(b.Events) > 0
 }
 
+// Skip implements cdc.Skipper: the reader decodes no more rows of the entity until the transaction ends.
+func (s *stream) Skip(transaction, entity string) {
+	if s.part.number == 0 || strconv.FormatUint(uint64(s.part.xid), 10) != transaction {
+		return // it has ended
+	}
+	skip := &s.reader.decoder.skip
+	skip.Store(skip.Load().with(s.part.number, entity))
+}
+
 // Inspect implements cdc.Inspector.
 func (s *stream) Inspect() cdc.Inspection { return s.watch.Inspect() }
 
@@ -170,6 +181,7 @@ func (s *stream) wait(ctx context.Context, c <-chan struct{}, d time.Duration) e
 func (s *stream) batch(n int) cdc.Batch {
 	b := cdc.Batch{Oldest: s.pending[0].committed}
 	used := 0
+	s.part = piece{}
 	for _, p := range s.pending[:n] {
 		if p.end == 0 && used > 0 {
 			break
@@ -178,6 +190,7 @@ func (s *stream) batch(n int) cdc.Batch {
 		b.Events = append(b.Events, p.events...)
 		b.Committed = p.committed
 		if p.end == 0 {
+			s.part = piece{xid: p.xid, number: p.number}
 			break
 		}
 		s.at = p.end

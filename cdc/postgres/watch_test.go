@@ -73,21 +73,35 @@ func TestProblemsWhileFollowing(t *testing.T) {
 		begin, end    []string
 	}{
 		{"taken out of the publication", "is not in publication", orders, []string{`ALTER PUBLICATION tandem DROP TABLE orders`}, []string{`ALTER PUBLICATION tandem ADD TABLE orders`}},
-		{"dropped and made again", "is not in publication", orders,
-			[]string{`DROP TABLE orders`, `CREATE TABLE orders (id int PRIMARY KEY, code text)`}, []string{`ALTER PUBLICATION tandem ADD TABLE orders`}},
-		{"swapped by rename", "is not in publication", orders,
+		{
+			"dropped and made again", "is not in publication", orders,
+			[]string{`DROP TABLE orders`, `CREATE TABLE orders (id int PRIMARY KEY, code text)`},
+			[]string{`ALTER PUBLICATION tandem ADD TABLE orders`},
+		},
+		{
+			"swapped by rename", "is not in publication", orders,
 			[]string{`CREATE TABLE fresh (id int PRIMARY KEY)`, `BEGIN; ALTER TABLE orders RENAME TO old; ALTER TABLE fresh RENAME TO orders; COMMIT`},
-			[]string{`ALTER PUBLICATION tandem SET TABLE orders`}},
+			[]string{`ALTER PUBLICATION tandem SET TABLE orders`},
+		},
 		{"renamed", "is not in publication", orders, []string{`ALTER TABLE orders RENAME TO orders_old`}, []string{`ALTER TABLE orders_old RENAME TO orders`}},
-		{"moved to another schema", "is not in publication", orders,
-			[]string{`CREATE SCHEMA away`, `ALTER TABLE orders SET SCHEMA away`}, []string{`ALTER TABLE away.orders SET SCHEMA public`}},
-		{"publish", "leaves out some kinds of change", "",
-			[]string{`ALTER PUBLICATION tandem SET (publish = 'insert')`}, []string{`ALTER PUBLICATION tandem SET (publish = 'insert, update, delete, truncate')`}},
+		{
+			"moved to another schema", "is not in publication", orders,
+			[]string{`CREATE SCHEMA away`, `ALTER TABLE orders SET SCHEMA away`},
+			[]string{`ALTER TABLE away.orders SET SCHEMA public`},
+		},
+		{
+			"publish", "leaves out some kinds of change", "",
+			[]string{`ALTER PUBLICATION tandem SET (publish = 'insert')`},
+			[]string{`ALTER PUBLICATION tandem SET (publish = 'insert, update, delete, truncate')`},
+		},
 		{"publication dropped", "is gone", "", []string{`DROP PUBLICATION tandem`}, nil},
 		{"row filter", "a row filter", orders, []string{`ALTER PUBLICATION tandem SET TABLE orders WHERE (id > 5)`}, []string{`ALTER PUBLICATION tandem SET TABLE orders`}},
 		{"column list", "a column list", orders, []string{`ALTER PUBLICATION tandem SET TABLE orders (id)`}, []string{`ALTER PUBLICATION tandem SET TABLE orders`}},
-		{"inheritance child", "its child public.child is not published", orders,
-			[]string{`CREATE TABLE child () INHERITS (orders)`}, []string{`ALTER PUBLICATION tandem ADD TABLE child`}},
+		{
+			"inheritance child", "its child public.child is not published", orders,
+			[]string{`CREATE TABLE child () INHERITS (orders)`},
+			[]string{`ALTER PUBLICATION tandem ADD TABLE child`},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db := *db
@@ -121,13 +135,14 @@ func TestSilentChanges(t *testing.T) {
 	const orders = "public.orders"
 	db := start(t)
 	db.exec(`CREATE TYPE mood AS ENUM ('sad', 'ok')`, `CREATE DOMAIN moods AS mood[]`, `CREATE TYPE pair AS (a int, b moods)`,
-		`CREATE TABLE orders (id int PRIMARY KEY, code text, m mood, p pair)`,
+		`CREATE TABLE orders (id int PRIMARY KEY, code text, upper_code text, m mood, p pair)`,
 		`CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id)`, `CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10)`,
 		`CREATE TABLE leaf (id int PRIMARY KEY)`, `INSERT INTO leaf VALUES (15)`, `CREATE TABLE other (id int PRIMARY KEY, code text)`,
 		`CREATE PUBLICATION tandem FOR TABLE orders, parted, other WITH (publish_via_partition_root = true)`)
 	st, _ := begin(t, db.source())
 	for _, c := range []struct{ sql, entity string }{
 		{`ALTER TABLE orders ALTER code TYPE int USING length(code)`, orders},
+		{`ALTER TABLE orders ALTER upper_code TYPE text USING upper(upper_code)`, orders},
 		{`ALTER TABLE orders ADD COLUMN n int DEFAULT 7`, orders},
 		{`ALTER TABLE orders DROP COLUMN n`, orders},
 		{`ALTER TABLE orders RENAME code TO kode`, orders},
@@ -165,7 +180,7 @@ func TestMaintenanceIsNoChange(t *testing.T) {
 		`INSERT INTO orders SELECT n, n FROM generate_series(1, 1000) n`)
 	st, _ := begin(t, db.source("public.orders"))
 	db.exec(`VACUUM orders`, `ANALYZE orders`, `CREATE INDEX ON orders (code)`, `REINDEX TABLE orders`, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`,
-		`VACUUM FREEZE orders`, `ALTER PUBLICATION tandem ADD TABLE other`, `VACUUM FREEZE pg_class`, `VACUUM FREEZE pg_attribute`)
+		`VACUUM FREEZE orders`, `VACUUM FULL orders`, `CLUSTER orders USING orders_pkey`, `ALTER PUBLICATION tandem ADD TABLE other`, `VACUUM FREEZE pg_class`, `VACUUM FREEZE pg_attribute`)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // two looks
 	defer cancel()
 	for {

@@ -125,6 +125,26 @@ var sourceMutations = []mutation{
 		pkg: "cdc/postgres", run: "^TestProblemOutlivesTheStream$",
 	},
 	{
+		name: "postgres-skip-unheard", rule: "after a collapse the rest of the entity's rows is not decoded",
+		file: "cdc/postgres/stream.go", old: "\tskip.Store(skip.Load().with(s.part.number, entity))\n", new: "\t_ = skip\n",
+		pkg: "cdc/postgres", run: "^TestSkip$",
+	},
+	{
+		name: "postgres-skip-next-transaction", rule: "what is left out after a collapse is of that transaction",
+		file: "cdc/postgres/decode.go", old: `if s == nil || s.number != d.number ||`, new: `if s == nil ||`,
+		pkg: "cdc/postgres", run: "^TestSkip$",
+	},
+	{
+		name: "postgres-skip-other-entity", rule: "what is left out after a collapse is of that entity",
+		file: "cdc/postgres/decode.go", old: `return ok && s.entities[table.name]`, new: `return ok && (s.entities[table.name] || true)`,
+		pkg: "cdc/postgres", run: "^TestSkip$",
+	},
+	{
+		name: "follower-skip-without-collapse", rule: "the stream leaves out only what All has outdated",
+		file: "cdc/apply.go", old: "\tcase m.collapse.over(r, a.rows):\n", new: "\tcase m.skip != nil && !m.collapse.over(r, a.rows):\n\t\tm.skip(e.Transaction, e.Entity)\n\tcase m.collapse.done(r):\n",
+		pkg: "cdc", run: "^TestStreamHearsOfACollapse$",
+	},
+	{
 		name: "postgres-settings-unpinned", rule: "the text of a value doesn't follow the settings of the role or the database",
 		file: "cdc/postgres/session.go", old: `"SET "+strings.Join(pins, "; SET ")`, new: `"SET "+strings.Join(pins[5:6], "; SET ")`,
 		pkg: "cdc/postgres", run: "^TestTextOfValues$",
