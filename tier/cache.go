@@ -239,7 +239,7 @@ const hookless = "Config.Redis was made without ContextTimeoutEnabled: the cache
 
 // awaitSync gives the first subscription a moment, so that a pod that has just started has a working L1.
 func (c *Cache) awaitSync(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 	defer cancel()
 	select {
 	case <-c.synced:
