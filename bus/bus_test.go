@@ -129,8 +129,9 @@ func connect(t *testing.T, addr string) *redis.Client {
 }
 
 func options(addr string) *redis.Options {
+	user, password := servertest.User() // see TestRunsUnderTheSmallestACL
 	return &redis.Options{
-		Addr: addr, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+		Addr: addr, Username: user, Password: password, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
 		MaxRetries: -1, ContextTimeoutEnabled: true,
 	}
 }
@@ -355,4 +356,10 @@ func TestCloseWhileDown(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The bus needs no more rights than docs/redis.md has.
+func TestRunsUnderTheSmallestACL(t *testing.T) {
+	tests := "^(TestPublish.*|TestGap.*|TestLost.*|TestNewLineageIsTold|TestFrozenSubscriptionIsFoundOut|TestRecent.*|TestOrder.*|TestMessages.*)$"
+	servertest.RunAsUser(t, servertest.SmallestACL(t, "../docs/redis.md", "shop"), tests, 3)
 }

@@ -21,7 +21,7 @@ func onEach(t *testing.T, test func(t *testing.T, client *redis.Client, store *r
 		t.Run(name, func(t *testing.T) {
 			client := redis.NewClient(&redis.Options{Addr: addr(t)})
 			t.Cleanup(func() { _ = client.Close() })
-			test(t, client, remote.New(client, "shop"))
+			test(t, client, remote.New(asUser(t, name, client), "shop"))
 		})
 	}
 	run("redis", func(t *testing.T) string { return servertest.StartRedis(t).Addr })
@@ -75,4 +75,21 @@ func envelope(t *testing.T, token remote.Token, payload string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// asUser is a client of the user that the store is run as, if there is one: see TestRunsUnderTheSmallestACL.
+func asUser(t *testing.T, server string, client *redis.Client) *redis.Client {
+	t.Helper()
+	user, password := servertest.User()
+	if user == "" || server != "redis" {
+		return client
+	}
+	limited := redis.NewClient(&redis.Options{Addr: client.Options().Addr, Username: user, Password: password})
+	t.Cleanup(func() { _ = limited.Close() })
+	return limited
+}
+
+// The store needs no more rights than docs/redis.md has.
+func TestRunsUnderTheSmallestACL(t *testing.T) {
+	servertest.RunAsUser(t, servertest.SmallestACL(t, "../docs/redis.md", "shop"), "^Test", 30)
 }

@@ -3,7 +3,6 @@ package tier_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,16 +18,7 @@ import (
 // smallestACL is the rules of docs/redis.md for a user of the cache "shop".
 func smallestACL(t *testing.T) []string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/redis.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(page), "ACL SETUSER storefront on >PASSWORD ")
-	block, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("docs/redis.md has no rules")
-	}
-	return strings.Fields(strings.ReplaceAll(strings.ReplaceAll(block, "\\\n", " "), "storefront", "shop"))
+	return servertest.SmallestACL(t, "../docs/redis.md", "shop")
 }
 
 // newUser makes a user with rules, and returns a client of it.
@@ -146,4 +136,11 @@ func TestCheckReportsAll(t *testing.T) {
 	if err := openCache(t, tier.Config{}).Check(t.Context()); err != nil {
 		t.Errorf("L1 alone: %v", err)
 	}
+}
+
+// The cache's tests run as a user with those rights: reads, invalidations, dependencies, Sets, operations on keys, feeds, and Redis losing its data.
+func TestRunsUnderTheSmallestACL(t *testing.T) {
+	servertest.RunAsUser(t, smallestACL(t), "^(TestTTL|TestDependsOn|TestSetBesideAnInvalidation|TestSetBesideATag|TestGetMany.*|TestPausedBetweenL2AndL1|"+
+		"TestOldLoaderReturnsAfterInvalidation|TestSilentFeedFallsBack|TestNestedEntriesGoStaleAtEveryLevel|TestFlushedRedisIsMended|TestMissingBucketIsMended|"+
+		"TestL2ComesBeforeTheBroadcast|TestFillWakesWaiters|TestExplainJudgesAsAReadDoes|TestKeys.*|TestDelete.*|TestCount.*|TestDependents.*)$", 15)
 }

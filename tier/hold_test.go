@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/tier"
 )
 
@@ -62,7 +63,8 @@ func (h *hold) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 // newPodWith opens a pod whose client has a hook.
 func newPodWith(t *testing.T, addr string, src *source, hook redis.Hook) pod {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true}) // else the hook is not run
+	name, password := servertest.User()
+	client := redis.NewClient(&redis.Options{Addr: addr, Username: name, Password: password, ContextTimeoutEnabled: true}) // else the hook is not run
 	t.Cleanup(func() { _ = client.Close() })
 	client.AddHook(hook)
 	c := openCache(t, tier.Config{Redis: client, RemoteTimeout: 5 * time.Second})

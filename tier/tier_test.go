@@ -118,10 +118,19 @@ func newPodOf(t *testing.T, addr string, src *source, cfg tier.Config) pod {
 	t.Helper()
 	cfg.RemoteTimeout = cmp.Or(cfg.RemoteTimeout, 2*time.Second) // a slow machine is not a failing Redis
 	if addr != "" {
-		cfg.Redis = connect(t, addr)
+		cfg.Redis = connectPod(t, addr)
 	}
 	c := openCache(t, cfg)
 	return pod{cache: c, Space: newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed"), Load: src.load})}
+}
+
+// connectPod connects a pod: a test looks at Redis, and breaks it, by connect.
+func connectPod(t *testing.T, addr string) *redis.Client {
+	t.Helper()
+	name, password := servertest.User()
+	client := redis.NewClient(&redis.Options{Addr: addr, Username: name, Password: password})
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 func connect(t *testing.T, addr string) *redis.Client {

@@ -30,7 +30,7 @@ func full(ctx context.Context, a *attempt) (err error) {
 		}
 	}
 	if !redis.IsOOMError(err) {
-		return fmt.Errorf("Redis isn't full: %w", err)
+		return fmt.Errorf("the server isn't full: %w", err)
 	}
 	wait := pause(ctx, a.lasts)
 	a.Note = fmt.Sprintf("for %s", a.lasts.Round(1e8))

@@ -37,7 +37,7 @@ func newRedis(ports func() (int, error), dir string, args ...string) (*RedisServ
 			return exec.Command(path, slices.Concat([]string{
 				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
 				"--save", "", "--appendonly", "no",
-			}, args)...)
+			}, args, userArgs())...)
 		},
 		ready: redisReady,
 		stop:  syscall.SIGTERM,
