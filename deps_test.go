@@ -22,17 +22,17 @@ const module = "github.com/tandem-cache/tandem"
 // without a row may import nothing else. The table is policy: changing it takes
 // a design note.
 var allowed = map[string][]string{
-	"bus":    {"internal/script", redisClient, msgpack},
+	"bus":    {"internal/script", "internal/episode", redisClient, msgpack},
 	"local":  {"github.com/dgraph-io/ristretto/v2", xxhash},
 	"remote": {"internal/script", redisClient, msgpack, xxhash, "github.com/klauspost/compress"},
 	"tier": {
-		"local", "remote", "bus",
+		"local", "remote", "bus", "internal/episode",
 		redisClient,
 		"github.com/prometheus/client_golang",
 		"golang.org/x/sync",
 	},
 	"tier/tiertest": {"tier"},
-	"cdc":           {},
+	"cdc":           {"internal/episode"},
 	"cdc/postgres": {
 		"cdc",
 		"github.com/jackc/pglogrepl",
@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 		"google.golang.org/grpc",
 	},
 	"remote/protobuf":     {"google.golang.org/protobuf"},
+	"internal/episode":    {},
 	"internal/script":     {redisClient},
 	"internal/servertest": {},
 }

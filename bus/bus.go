@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/episode"
 )
 
 // A Handler is what the bus tells its owner. Its methods are called by one goroutine of the bus; while one runs, nothing else
@@ -46,6 +48,7 @@ type Bus struct {
 
 	subscription trouble // why there is none
 	head         trouble // why it can't be read
+	strange episode.Episode // messages that nobody here understands; it never ends
 }
 
 // Open returns a bus that subscribes, and keeps subscribing, in the background. The caller closes it.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/episode"
 )
 
 const (
@@ -23,8 +25,9 @@ const (
 // PubSub's own reconnect is not relied on, nor its channel: both hide that messages were lost.
 type listener struct {
 	bus   *Bus
-	heard chan any      // what the subscription brings, its confirmation first
-	renew chan struct{} // holds one wish for another subscription
+	lost  episode.Episode // while there is no subscription
+	heard chan any        // what the subscription brings, its confirmation first
+	renew chan struct{}   // holds one wish for another subscription
 }
 
 func newListener(b *Bus) *listener {
@@ -44,7 +47,9 @@ func (l *listener) run(ctx context.Context) {
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
-		l.bus.cfg.Logger.Warn("bus: subscription lost", "cache", l.bus.cfg.Name, "error", err, "retry", backoff)
+		if so, due := l.lost.Fails(); due {
+			l.bus.cfg.Logger.Warn("bus: subscription lost, messages come by the journal", so.Attrs("cache", l.bus.cfg.Name, "error", err)...)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -76,6 +81,9 @@ func (l *listener) listen(ctx context.Context) error {
 			return fmt.Errorf("bus: receive: %w", err)
 		}
 		s.alive, s.asked = time.Now(), time.Now()
+		if so, was := l.lost.Ends(); was {
+			l.bus.cfg.Logger.Info("bus: subscribed again", so.Attrs("cache", l.bus.cfg.Name)...)
+		}
 		select {
 		case l.heard <- msg:
 		case <-ctx.Done():

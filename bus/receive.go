@@ -2,10 +2,13 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/episode"
 )
 
 // A receiver knows how far its pod has come in the journal. It outlives subscriptions and belongs to the bus's goroutine.
@@ -15,6 +18,9 @@ import (
 type receiver struct {
 	bus *Bus
 	at  place // the last message handed over; no lineage: everything may have been missed
+
+	behind   episode.Episode // while the journal can't be read
+	replayed uint64          // messages when that began
 }
 
 // catchUp reads from the journal what the pod lacks and says how fresh it is then.
@@ -90,7 +96,9 @@ func (r *receiver) take(ctx context.Context, raw []byte) bool {
 	f, err := parseFrame(raw)
 	switch {
 	case err != nil: // if it was numbered, the journal has it, or the next number shows the gap
-		r.bus.cfg.Logger.Warn("bus: message ignored", "cache", r.bus.cfg.Name, "error", err)
+		if so, due := r.bus.strange.Fails(); due {
+			r.bus.cfg.Logger.Warn("bus: message ignored", so.Attrs("cache", r.bus.cfg.Name, "error", err)...)
+		}
 		return true
 	case f.n == 0:
 		r.notice(f)
@@ -117,7 +125,9 @@ func (r *receiver) hand(ctx context.Context, f frame) error {
 	if err == nil {
 		return nil
 	}
-	r.bus.cfg.Logger.Warn("bus: message not understood", "cache", r.bus.cfg.Name, "error", err)
+	if so, due := r.bus.strange.Fails(); due {
+		r.bus.cfg.Logger.Warn("bus: message not understood", so.Attrs("cache", r.bus.cfg.Name, "error", err)...)
+	}
 	return r.resync(ctx, r.at)
 }
 
@@ -134,7 +144,22 @@ func (r *receiver) notice(f frame) {
 
 // try notes what went wrong; the next probe begins where this one ended.
 func (r *receiver) try(err error) {
+	log, cache := r.bus.cfg.Logger, r.bus.cfg.Name
+	replayed := r.bus.stats.replayed.Load()
+	if errors.Is(err, context.Canceled) {
+		return // Close
+	}
 	if err != nil {
-		r.bus.cfg.Logger.Warn("bus: cannot catch up", "cache", r.bus.cfg.Name, "error", err)
+		so, due := r.behind.Fails()
+		if so.Failures == 1 {
+			r.replayed = replayed
+		}
+		if due {
+			log.Warn("bus: cannot catch up, L1 is not trusted for long", so.Attrs("cache", cache, "error", err)...)
+		}
+		return
+	}
+	if so, was := r.behind.Ends(); was {
+		log.Info("bus: back", so.Attrs("cache", cache, "replayed", replayed-r.replayed)...)
 	}
 }

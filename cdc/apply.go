@@ -219,7 +219,12 @@ func (f *Follower) flush(ctx context.Context, why string) error {
 	if err := f.cfg.Feed.Flush(ctx); err != nil {
 		return fmt.Errorf("cdc: flush the feed: %w", err)
 	}
-	f.count(func(s *Stats) { s.Flushes++ })
+	first := false
+	f.count(func(s *Stats) { s.Flushes++; first = s.Position == "" })
+	if first { // there was no position to lose
+		f.log.InfoContext(ctx, "cdc: the feed begins, flushed everything that it covers")
+		return nil
+	}
 	f.log.WarnContext(ctx, "cdc: flushed everything that the feed covers", "because", why)
 	return nil
 }

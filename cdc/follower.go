@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tandem-cache/tandem/internal/episode"
 )
 
 // errSteppedDown ends a session whose checkpoint was moved by somebody else, or
@@ -26,6 +28,12 @@ type Follower struct {
 	router router // made of cfg.Routes, which the caller may change
 	log    *slog.Logger
 	holder string // this follower, as the lease of the feed knows it
+
+	// What goes wrong for a while is logged when it begins, each 30 s, and when it ends.
+	away  episode.Episode // there is no stream
+	holds episode.Episode // the cache does not take a batch
+	blind episode.Episode // the checkpoint can't be read
+	unled episode.Episode // the lease can't be extended
 
 	mu       sync.Mutex // guards the fields below
 	running  bool
@@ -58,8 +66,20 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		s.Select(slices.Sorted(maps.Keys(router)))
 	}
 	return &Follower{
-		cfg: cfg, router: router, log: cfg.Logger, holder: rand.Text(), unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),
+		cfg: cfg, router: router, log: logger(cfg), holder: rand.Text(), unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),
 	}, nil
+}
+
+// logger names in each line the feed, and its cache, if the Feed has them to tell.
+func logger(cfg FollowerConfig) *slog.Logger {
+	log := cfg.Logger
+	if named, ok := cfg.Feed.(interface{ Name() string }); ok {
+		log = log.With("feed", named.Name())
+	}
+	if named, ok := cfg.Feed.(interface{ CacheName() string }); ok {
+		log = log.With("cache", named.CacheName())
+	}
+	return log
 }
 
 // Run follows the source until ctx ends, whatever fails, and then returns nil.
@@ -120,7 +140,11 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 		return fmt.Errorf("cdc: open the source: %w", err)
 	}
 	f.opened(stream)
-	f.log.InfoContext(ctx, "cdc: follows the source", "from", from)
+	attrs := []any{"from", from}
+	if so, was := f.away.Ends(); was {
+		attrs = so.Attrs(attrs...)
+	}
+	f.log.InfoContext(ctx, "cdc: follows the source", attrs...)
 	defer f.closeStream(ctx, stream)
 	s := session{
 		f: f, stream: stream, server: server, position: from,
@@ -192,9 +216,23 @@ func (f *Follower) pause(ctx context.Context, err error, retry *backoff) {
 			back = f.back()
 		}
 		wait = max(retry.next(), retryAfter(err))
-		f.log.ErrorContext(ctx, "cdc: disconnected", "error", err, "pause", wait)
+		if so, due := f.away.Fails(); due {
+			f.disconnected(ctx, so.Attrs("error", err, "pause", wait)...)
+		}
 	}
 	_ = sleepUntil(ctx, wait, back) // the caller looks at ctx
+}
+
+// disconnected logs that the follower has no stream. Of one that stands by nobody misses it: another follows.
+func (f *Follower) disconnected(ctx context.Context, attrs ...any) {
+	f.mu.Lock()
+	standby := f.stats.Standby
+	f.mu.Unlock()
+	if standby {
+		f.log.InfoContext(ctx, "cdc: stands by, and can't see whether it is needed", attrs...)
+		return
+	}
+	f.log.ErrorContext(ctx, "cdc: disconnected", attrs...)
 }
 
 // retryAfter is how long the source wants to be left alone after err.
@@ -211,6 +249,7 @@ func (f *Follower) standBy(ctx context.Context) {
 	before := f.stats.Standby
 	f.stats.Standby = true
 	f.mu.Unlock()
+	f.away.Ends() // it has heard that another follows
 	if !before {
 		f.log.InfoContext(ctx, "cdc: another follower holds the source, stands by")
 	}

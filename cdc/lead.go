@@ -79,8 +79,13 @@ func (s *session) stillLeads(ctx context.Context) error {
 	s.led = time.Now()
 	err := s.f.lead(ctx)
 	if err != nil && !errors.Is(err, ErrBusy) { // it may be down, and then nobody takes the lease
-		s.f.log.WarnContext(ctx, "cdc: can't extend the lease", "error", err)
+		if so, due := s.f.unled.Fails(); due {
+			s.f.log.WarnContext(ctx, "cdc: can't extend the lease", so.Attrs("error", err)...)
+		}
 		return nil
+	}
+	if so, was := s.f.unled.Ends(); was {
+		s.f.log.InfoContext(ctx, "cdc: extends the lease again", so.Attrs()...)
 	}
 	return err
 }

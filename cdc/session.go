@@ -88,9 +88,15 @@ func (s *session) compare(ctx context.Context) error {
 	stored, server, err := s.f.cfg.Feed.Checkpoint(ctx)
 	switch {
 	case err != nil:
-		s.f.log.WarnContext(ctx, "cdc: can't read the checkpoint", "error", err)
+		if so, due := s.f.blind.Fails(); due {
+			s.f.log.WarnContext(ctx, "cdc: can't read the checkpoint", so.Attrs("error", err)...)
+		}
+		return s.ack(ctx)
 	case stored != s.position || server != s.server:
 		return errSteppedDown
+	}
+	if so, was := s.f.blind.Ends(); was {
+		s.f.log.InfoContext(ctx, "cdc: reads the checkpoint again", so.Attrs()...)
 	}
 	return s.ack(ctx)
 }
@@ -134,12 +140,17 @@ func (s *session) insist(ctx context.Context, w *work, attempt func(context.Cont
 		err := attempt(ctx, w)
 		if err == nil || errors.Is(err, errSteppedDown) || ctx.Err() != nil {
 			s.f.count(func(st *Stats) { st.Holding = "" })
+			if so, was := s.f.holds.Ends(); was && err == nil {
+				s.f.log.InfoContext(ctx, "cdc: the cache has taken the batch", so.Attrs()...)
+			}
 			return err
 		}
 		holding := fmt.Sprintf("holds changes since %s: %v", since.UTC().Format(time.RFC3339), innermost(err))
 		s.f.count(func(st *Stats) { st.Retries, st.Holding = st.Retries+1, holding })
 		wait := retry.next()
-		s.f.log.WarnContext(ctx, "cdc: holds a batch that the cache can't take now", "error", err, "pause", wait)
+		if so, due := s.f.holds.Fails(); due {
+			s.f.log.WarnContext(ctx, "cdc: holds a batch that the cache can't take now", so.Attrs("error", err, "pause", wait)...)
+		}
 		if err := sleepUntil(ctx, wait, back); err != nil {
 			return err
 		}

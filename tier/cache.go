@@ -147,6 +147,7 @@ type Cache struct {
 	pod     remote.Pod   // in the tokens of its loads
 	store   *local.Store
 	keeper  *keeper
+	watcher *watcher
 	flights flights
 	loads   *semaphore.Weighted
 	lone    *semaphore.Weighted // of the loads without a lease
@@ -219,6 +220,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {
 		c.trusted.Store(int64(local.NoExpiry))
+		c.watcher = newWatcher(c)
 		return c, nil
 	}
 	c.remote = remote.New(cfg.Redis, cfg.Name)
@@ -230,6 +232,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	heads, _ := remote.Bound(client, max(cfg.RemoteTimeout, cfg.MaxStaleness/3)) // as long as the bus gives a head
 	c.bus = bus.Open(bus.Config{Client: heads, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
 	c.awaitSync(ctx)
+	c.watcher = newWatcher(c)
 	return c, nil
 }
 
@@ -273,6 +276,7 @@ func (c *Cache) shutdown() {
 		c.mender.close()
 		c.sweeper.close()
 	}
+	c.watcher.close()
 	c.keeper.close()
 	c.store.Close()
 }

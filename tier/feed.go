@@ -43,6 +43,12 @@ func (c *Cache) Feed(name string) (*Feed, error) {
 	return &Feed{cache: c, name: name}, nil
 }
 
+// Name returns the feed's name.
+func (f *Feed) Name() string { return f.name }
+
+// CacheName returns the name of the cache.
+func (f *Feed) CacheName() string { return f.cache.cfg.Name }
+
 // Invalidate is [Cache.Invalidate] with the feed as origin.
 func (f *Feed) Invalidate(ctx context.Context, names ...string) error {
 	return f.cache.invalidate(ctx, f.name, names)

@@ -258,7 +258,9 @@ func (c *Cache) fillOf(got fetched) remote.Fill {
 	value, err := sp.pack(fill.Key, env)
 	if err != nil {
 		got.lease.refuse(reasonEncode)
-		c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", fill.Key, "error", err)
+		if sp.unstorable.now(c.now()) {
+			c.cfg.Logger.Error("tier: a value cannot be stored in L2", "key", fill.Key, "error", err)
+		}
 		return fill
 	}
 	fill.Value = value

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"sync"
@@ -183,6 +184,14 @@ func (s *Source) discard(ctx context.Context, c *conns, why string) error {
 	return nil
 }
 
+// noPosition is the level of a gap: where there was no position, as at a first start, none was lost.
+func noPosition(from string) slog.Level {
+	if from == "" {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
 // resume follows a slot that is there.
 func (s *Source) resume(ctx context.Context, st *stream, found slot, seen catalog, from string) error {
 	at, gap, err := s.startAt(ctx, st.conns, found, from)
@@ -203,7 +212,7 @@ func (s *Source) resume(ctx context.Context, st *stream, found slot, seen catalo
 		return err
 	}
 	if gap != "" {
-		s.cfg.Logger.WarnContext(ctx, "postgres: changes may be lost", "slot", s.cfg.Slot, "from", from, "because", gap)
+		s.cfg.Logger.Log(ctx, noPosition(from), "postgres: changes may be lost", "slot", s.cfg.Slot, "from", from, "because", gap)
 	}
 	return nil
 }
@@ -280,7 +289,7 @@ func (s *Source) create(ctx context.Context, st *stream) error {
 		if err := keepSlot(ctx, st.conns.sql, temporary, s.cfg.Slot); err != nil {
 			return err
 		}
-		s.cfg.Logger.WarnContext(ctx, "postgres: created the slot", "slot", s.cfg.Slot, "position", st.position(at))
+		s.cfg.Logger.InfoContext(ctx, "postgres: created the slot", "slot", s.cfg.Slot, "position", st.position(at))
 		return s.start(ctx, st)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -57,7 +58,11 @@ func (s *Source) Open(ctx context.Context, from string) (cdc.Stream, error) {
 	}
 	replay, gap := s.startAt(from, c.token.Tenant)
 	if gap != "" {
-		s.cfg.Logger.WarnContext(ctx, "salesforce: changes may be lost", "topic", s.cfg.Topic, "from", from, "because", gap)
+		level := slog.LevelWarn
+		if from == "" { // as at a first start: none was lost
+			level = slog.LevelInfo
+		}
+		s.cfg.Logger.Log(ctx, level, "salesforce: changes may be lost", "topic", s.cfg.Topic, "from", from, "because", gap)
 	}
 	return newStream(c, from, replay), nil
 }
