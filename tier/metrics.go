@@ -49,25 +49,52 @@ var (
 	feedLagDesc     = desc("tandem_feed_lag_seconds", "Age of the oldest change that the feed has not applied, as last reported.", "cache", "feed")
 )
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
+// A metric is one of every cache. The name of the cache is a constant label, so that a registry tells caches apart when they register, and
+// refuses the second of one name.
+type metric struct {
+	name, help string
+	labels     []string
+}
+
+var metrics []*metric // all of those above
+
+// desc declares a metric. Its first label is cache.
+func desc(name, help string, labels ...string) *metric {
+	m := &metric{name, help, labels[1:]}
+	metrics = append(metrics, m)
+	return m
+}
+
+// describe returns the descriptions of a cache's metrics.
+func describe(cache string) map[*metric]*prometheus.Desc {
+	descs := make(map[*metric]*prometheus.Desc, len(metrics))
+	for _, m := range metrics {
+		descs[m] = prometheus.NewDesc(m.name, m.help, m.labels, prometheus.Labels{"cache": cache})
+	}
+	return descs
 }
 
 // Describe sends the metrics' descriptions; with [Cache.Collect] it makes a Cache a prometheus.Collector:
 //
 //	prometheus.MustRegister(cache)
 //
-// Describe sends nothing that depends on the spaces, which may come later: the collector is unchecked.
-func (c *Cache) Describe(chan<- *prometheus.Desc) {}
+// Two caches of one name do not register together: their metrics could not be told apart.
+func (c *Cache) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.stats.descs {
+		ch <- d
+	}
+	for _, h := range c.stats.histograms() {
+		h.Describe(ch)
+	}
+}
 
 // Collect sends the metrics' values. It may run at any time, also after Close.
 func (c *Cache) Collect(ch chan<- prometheus.Metric) {
-	name := c.cfg.Name
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), append([]string{name}, labels...)...)
+	count := func(m *metric, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.stats.descs[m], prometheus.CounterValue, float64(v), labels...)
 	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{name}, labels...)...)
+	gauge := func(m *metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.stats.descs[m], prometheus.GaugeValue, v, labels...)
 	}
 	c.mu.RLock() // not while sending: the receiver may be slow
 	spaces, feeds := slices.Clone(c.spaces), maps.Clone(c.feeds)
@@ -127,7 +154,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (sp *space) collect(count func(*prometheus.Desc, uint64, ...string)) {
+func (sp *space) collect(count func(*metric, uint64, ...string)) {
 	s := &sp.stats
 	count(hitsDesc, s.l1Hits.value(), sp.name, "l1")
 	count(hitsDesc, s.l2Hits.value(), sp.name, "l2")

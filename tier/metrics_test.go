@@ -1,7 +1,9 @@
 package tier_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,4 +39,29 @@ func metric(t *testing.T, c *tier.Cache, name string, values ...string) float64 
 		}
 	}
 	return sum
+}
+
+// Caches of two names register together; the second of one name is refused when it registers, not at each scrape.
+func TestCachesOfOneName(t *testing.T) {
+	named := func(name string) *tier.Cache {
+		c, err := tier.Open(t.Context(), tier.Config{Name: name, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close(context.Background()) })
+		newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.TTL(time.Minute), Load: (&source{}).load})
+		return c
+	}
+	r := prometheus.NewPedanticRegistry()
+	for _, name := range []string{"shop", "office"} {
+		if err := r.Register(named(name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := r.Gather(); err != nil {
+		t.Error(err)
+	}
+	if err := r.Register(named("shop")); err == nil {
+		t.Error("two caches called shop were registered")
+	}
 }

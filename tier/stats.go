@@ -91,17 +91,9 @@ const (
 )
 
 func (s *spaceStats) init(c *Cache, sp *space) {
-	s.loadTime = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "tandem_load_seconds", Help: "Time the loader of a space took.",
-		ConstLabels: prometheus.Labels{"cache": c.cfg.Name, "space": sp.name},
-		Buckets:     prometheus.ExponentialBuckets(0.0005, 2.5, 12),
-	})
+	s.loadTime = histogram(c.stats.loadTimes, sp.name)
 	for i, answered := range []string{tierL2: "l2", tierSource: "source"} {
-		s.readTime[i] = prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "tandem_read_seconds", Help: "Time of a read that L1 did not answer, by the tier that did, with all waits.",
-			ConstLabels: prometheus.Labels{"cache": c.cfg.Name, "space": sp.name, "tier": answered},
-			Buckets:     prometheus.ExponentialBuckets(0.0001, 2.5, 14),
-		})
+		s.readTime[i] = histogram(c.stats.readTimes, sp.name, answered)
 	}
 }
 
@@ -149,18 +141,40 @@ type cacheStats struct {
 	remoteErrors [opCount]reasons
 	failing      failing
 
+	descs                             map[*metric]*prometheus.Desc // of this cache
+	loadTimes, readTimes, remoteTimes *prometheus.HistogramVec     // what spaces and calls take theirs from
+
 	mu       sync.Mutex // guards byOrigin
 	byOrigin map[string]uint64
 }
 
+func (s *cacheStats) histograms() []*prometheus.HistogramVec {
+	return []*prometheus.HistogramVec{s.loadTimes, s.readTimes, s.remoteTimes}
+}
+
+// histogram returns one of a family, which a call of Observe finds without looking for it.
+func histogram(family *prometheus.HistogramVec, labels ...string) prometheus.Histogram {
+	return family.WithLabelValues(labels...).(prometheus.Histogram)
+}
+
 func (s *cacheStats) init(cache string) {
 	s.byOrigin = make(map[string]uint64)
+	s.descs = describe(cache)
+	named := prometheus.Labels{"cache": cache}
+	s.loadTimes = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tandem_load_seconds", Help: "Time the loader of a space took.",
+		ConstLabels: named, Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
+	}, []string{"space"})
+	s.readTimes = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tandem_read_seconds", Help: "Time of a read that L1 did not answer, by the tier that did, with all waits.",
+		ConstLabels: named, Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14),
+	}, []string{"space", "tier"})
+	s.remoteTimes = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tandem_remote_seconds", Help: "Time of a call to Redis.",
+		ConstLabels: named, Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 10),
+	}, []string{"op"})
 	for op := range s.remoteTime {
-		s.remoteTime[op] = prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "tandem_remote_seconds", Help: "Time of a call to Redis.",
-			ConstLabels: prometheus.Labels{"cache": cache, "op": opNames[op]},
-			Buckets:     prometheus.ExponentialBuckets(0.0001, 2.5, 10),
-		})
+		s.remoteTime[op] = histogram(s.remoteTimes, opNames[op])
 	}
 }
 
