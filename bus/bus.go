@@ -46,9 +46,9 @@ type Bus struct {
 	clock func() instant
 	stats counters
 
-	subscription trouble // why there is none
-	head         trouble // why it can't be read
-	strange episode.Episode // messages that nobody here understands; it never ends
+	subscription trouble         // why there is none
+	head         trouble         // why it can't be read
+	strange      episode.Episode // messages that nobody here understands; it never ends
 }
 
 // Open returns a bus that subscribes, and keeps subscribing, in the background. The caller closes it.
