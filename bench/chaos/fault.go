@@ -35,6 +35,7 @@ func faults() []fault {
 		{"redis-full", "redis", full},
 		{"acl-revoked", "redis", revoke},
 		{"postgres", "postgres", restartPostgres},
+		{"ddl", "postgres", alter},
 	}
 }
 

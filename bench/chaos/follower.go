@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/cdc/postgres"
 	"github.com/tandem-cache/tandem/tier"
@@ -94,6 +96,28 @@ func (f *watchedFeed) route(r cdc.Row) []string {
 	return []string{tier.Key(itemSpace, id), tier.Tag("item", id)}
 }
 
+// raiseAll notes the versions that a new reader sees: an invalidation of all rows acknowledges each of them, also those of which no event came. Where
+// they can't be read there is nothing to be checked.
+func (f *watchedFeed) raiseAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, f.config.Postgres)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	found, err := conn.Query(ctx, `SELECT id, version FROM items`)
+	if err != nil {
+		return
+	}
+	all := slices.Clone(f.due)
+	var id int
+	var version int64
+	if _, err := pgx.ForEachRow(found, []any{&id, &version}, func() error { all.raise(id, version); return nil }); err == nil {
+		f.due = all
+	}
+}
+
 // raise notes a version, each row once.
 func (v *versions) raise(id int, version int64) {
 	i := slices.IndexFunc(*v, func(r rowVersion) bool { return r.id == id })
@@ -106,6 +130,9 @@ func (v *versions) raise(id int, version int64) {
 
 // Invalidate implements cdc.Feed.
 func (f *watchedFeed) Invalidate(ctx context.Context, names ...string) error {
+	if slices.Contains(names, tier.SpaceName(itemSpace)) {
+		f.raiseAll(ctx)
+	}
 	begin := now()
 	f.history.write(true, "T", int64(begin), f.due)
 	var err error

@@ -261,9 +261,10 @@ func (p *parser) versions(text string) versions {
 	return v
 }
 
-// lsn reads "7312345678901234567/1/16/B374D848", a position of the source, as the place in the log.
+// lsn reads "7312345678901234567/1/16/B374D848+9f3ab2c1", a position of the source, as the place in the log.
 func (p *parser) lsn(text string) uint64 {
-	parts := strings.Split(text, "/")
+	place, _, _ := strings.Cut(text, "+")
+	parts := strings.Split(place, "/")
 	if len(parts) != 4 {
 		p.err = errors.Join(p.err, fmt.Errorf("position %q", text))
 		return 0
