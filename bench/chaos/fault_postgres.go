@@ -18,7 +18,8 @@ type definition struct {
 func definitions() []definition {
 	return []definition{
 		{
-			"taken out of the publication", []string{`ALTER PUBLICATION ` + slotName + ` DROP TABLE items`},
+			"taken out of the publication",
+			[]string{`ALTER PUBLICATION ` + slotName + ` DROP TABLE items`},
 			[]string{`ALTER PUBLICATION ` + slotName + ` ADD TABLE items`},
 		},
 		{"swapped by rename", []string{`
@@ -30,11 +31,13 @@ func definitions() []definition {
 			ALTER TABLE items_new RENAME TO items;
 			COMMIT`}, []string{`ALTER PUBLICATION ` + slotName + ` SET TABLE items`, `DROP TABLE items_old`}},
 		{
-			"rewritten", []string{`ALTER TABLE items ALTER COLUMN shelf TYPE bigint USING shelf::bigint`},
+			"rewritten",
+			[]string{`ALTER TABLE items ALTER COLUMN shelf TYPE bigint USING shelf::bigint`},
 			[]string{`ALTER TABLE items ALTER COLUMN shelf TYPE int USING shelf::int`},
 		},
 		{
-			"published without updates", []string{`ALTER PUBLICATION ` + slotName + ` SET (publish = 'insert')`},
+			"published without updates",
+			[]string{`ALTER PUBLICATION ` + slotName + ` SET (publish = 'insert')`},
 			[]string{`ALTER PUBLICATION ` + slotName + ` SET (publish = 'insert, update, delete, truncate')`},
 		},
 	}
