@@ -45,13 +45,14 @@ type Store struct {
 	cluster bool   // keys of one call must lie in one slot
 	prefix  string // "<name>:"
 
-	indexCapacity int // a test has less of it
+	indexCapacity int           // a test has less of it
+	indexLife     time.Duration // a test has less of it
 }
 
 // New returns the part of Redis that belongs to the cache called name. It does not talk to Redis.
 func New(client redis.UniversalClient, name string) *Store {
 	_, single := client.(*redis.Client)
-	return &Store{client: client, cluster: !single, prefix: name + ":", indexCapacity: indexCapacity}
+	return &Store{client: client, cluster: !single, prefix: name + ":", indexCapacity: indexCapacity, indexLife: indexLife}
 }
 
 // Ping says whether Redis answers.

@@ -1,5 +1,7 @@
 package remote
 
+import "time"
+
 // What tests need of the table's insides.
 const BucketCapacity = bucketCapacity
 
@@ -16,3 +18,6 @@ func (s *Store) SetIndexCapacity(entries int) { s.indexCapacity = entries }
 func (k *Keyring) SealWith(e *Envelope, entryKey string, nonce [12]byte) error {
 	return k.seal(e, entryKey, nonce)
 }
+
+// SetIndexLife makes indexes live shorter.
+func (s *Store) SetIndexLife(d time.Duration) { s.indexLife = d }

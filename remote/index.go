@@ -14,10 +14,16 @@ import (
 // The index names the entries that were made from an object, so that they can be listed, and deleted once it was invalidated. Nothing
 // rests on it: an entry that it lacks is found dead by who reads it, as if there were no index.
 //
-// It is a sorted set for each object, {entry → tick at which the entry stands on the object}, at <cache>:{tag:<entity>:<id>}.
+// It is a sorted set for each object, {entry → tick at which the entry stands on the object}, at <cache>:{tag:<entity>:<id>}. Where entries
+// expire there is another one at <cache>:{tag:<entity>:<id>}:ends, {entry → ms when it does}. Entries go from both when their object is
+// invalidated, some that have expired with each note, and all with the index's life: after a key was invalidated, a space flushed,
+// keys deleted or a space taken out of the program, nothing is left after a day.
 const (
 	// indexCapacity bounds the entries of one index, at about 120 bytes each. A full one forgets those with the lowest ticks.
 	indexCapacity = 1 << 20
+
+	// indexLife is how long an index lives after its last note, if its entries don't expire sooner. What is older is left to its readers.
+	indexLife = 24 * time.Hour
 
 	// indexCall is how many keys one call of a script may have: so long it keeps other clients waiting.
 	indexCall = 128
@@ -57,7 +63,7 @@ func (s *Store) indexOne(ctx context.Context, p redis.Pipeliner, e Dependent) {
 		ms = max(ms, 1)
 	}
 	for call := range slices.Chunk(e.Tags, min(s.keysPerCall(), indexCall)) {
-		indexes, args := make([]string, len(call)), []any{e.Key, ms, s.indexCapacity}
+		indexes, args := make([]string, len(call)), []any{e.Key, ms, s.indexCapacity, s.indexLife.Milliseconds()}
 		for i, tag := range call {
 			indexes[i] = s.indexKey(tag.Text)
 			args = append(args, tag.Tick)

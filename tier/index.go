@@ -16,7 +16,9 @@ import (
 // domain:type:identifier. See [DependsOn].
 //
 // It reads the index, which is kept beside the entries and not with them: it may name entries that are gone by now or that no longer
-// depend on the object, and one twice; it lacks those that L1 alone holds, those filled a moment ago, and what Redis has evicted of it. What
+// depend on the object, and one twice; it lacks those that L1 alone holds, those filled a moment ago or more than
+// a day before the object's last fill, those whose note failed (tandem_remote_errors_total, op index: under load Redis may not take all within
+// RemoteTimeout), and what Redis has evicted of it. What
 // an invalidation outdates does not rest on it. An error ends it; with L1 alone, where there is no index, it is an [errors.ErrUnsupported].
 func (c *Cache) Dependents(ctx context.Context, entity, id string) iter.Seq2[string, error] {
 	return func(yield func(key string, err error) bool) {

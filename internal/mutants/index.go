@@ -16,8 +16,20 @@ var indexMutations = []mutation{
 	},
 	{
 		name: "index-dies-early", rule: "an index lives as long as the longest of its entries",
-		file: "remote/lua/index_add.lua", old: ` and left < life then`, new: ` then`,
+		file: "remote/lua/index_add.lua", old: `math.max(redis.call('PTTL', index), keep)`, new: `keep`,
 		pkg: "remote", run: "^TestIndexLivesAsLongAsItsEntries$",
+	},
+	{
+		name: "index-for-ever", rule: "an index ends a day after its last note",
+		file: "remote/lua/index_add.lua", old: `  redis.call('PEXPIRE', index, left)
+`, new: `  if life > 0 then redis.call('PEXPIRE', index, left) end
+`,
+		pkg: "remote", run: "^TestIndexOfEntriesThatWentIsGone$", limit: 30 * time.Second,
+	},
+	{
+		name: "index-keeps-expired", rule: "an index that is noted in drops entries that have expired",
+		file: "remote/lua/index_add.lua", old: `if #gone > 0 then`, new: `if false then`,
+		pkg: "remote", run: "^TestExpiredEntriesLeaveAHotIndex$",
 	},
 	{
 		name: "index-outlives-its-entries", rule: "an index of entries with a TTL expires",
