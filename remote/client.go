@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"time"
 
@@ -57,6 +58,45 @@ func New(client redis.UniversalClient, name string) *Store {
 
 // Ping says whether Redis answers.
 func (s *Store) Ping(ctx context.Context) error { return s.client.Ping(ctx).Err() }
+
+// Cause returns why a call that failed with err could not be made. go-redis makes connections in the background and tries again and again, so
+// that the call's time is over before the first refusal is told: after a timeout, Cause makes a connection of its own, and closes it.
+func (s *Store) Cause(ctx context.Context, err error) error {
+	if !TimedOut(err) {
+		return err
+	}
+	if refused := s.dial(ctx); refused != nil && ctx.Err() == nil {
+		return refused
+	}
+	return err
+}
+
+// TimedOut reports whether a call failed because its time was over, or that of a wait before it.
+func TimedOut(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) || errors.As(err, &network) && network.Timeout()
+}
+
+// dial makes a connection to each address that the client was given, as the client would, until one fails.
+func (s *Store) dial(ctx context.Context) error {
+	dialer, network, addrs := (&net.Dialer{}).DialContext, "tcp", []string(nil)
+	switch c := s.client.(type) {
+	case *redis.Client:
+		dialer, network, addrs = c.Options().Dialer, c.Options().Network, []string{c.Options().Addr}
+	case *redis.ClusterClient:
+		if addrs = c.Options().Addrs; c.Options().Dialer != nil {
+			dialer = c.Options().Dialer
+		}
+	}
+	for _, addr := range addrs {
+		conn, err := dialer(ctx, network, addr)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close()
+	}
+	return nil
+}
 
 // EntryKey is the Redis key at which the entry of key lies.
 func (s *Store) EntryKey(key string) string { return s.prefix + key }

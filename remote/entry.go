@@ -20,6 +20,9 @@ type Stored struct {
 
 // GetMany returns what is stored for each of keys.
 func (s *Store) GetMany(ctx context.Context, keys []string) []Stored {
+	if len(keys) == 1 { // without the cost of a pipeline
+		return []Stored{storedOf(s.client.Get(ctx, s.EntryKey(keys[0])), keys[0])}
+	}
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.StringCmd, len(keys))
 	for i, key := range keys {

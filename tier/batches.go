@@ -49,6 +49,14 @@ func (m *meanSize) note(size int) {
 // forget is for a call that failed: it may have brought too much.
 func (m *meanSize) forget() { m.bytes.Store(0) }
 
+// expected is what one value takes; while that is unknown, firstRead of them fill a call.
+func (m *meanSize) expected() int {
+	if mean := m.bytes.Load(); mean > 0 {
+		return int(mean)
+	}
+	return maxReadBytes / firstRead
+}
+
 // perCall is how many values a call should ask for: 1 to maxBatch, or unknown.
 func (m *meanSize) perCall(unknown int) int {
 	if mean := m.bytes.Load(); mean > 0 {

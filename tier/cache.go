@@ -51,8 +51,9 @@ type Config struct {
 	// entry. The heap may grow by a quarter more. A full L1 evicts what is used least. Zero: DefaultL1Bytes.
 	L1Bytes int64
 
-	// RemoteTimeout bounds each call to Redis, but for those about leases, which may take a second. A read whose call fails goes to the
-	// loader; in the ten seconds after Open, and until a read was answered in time, it asks for a lease first. Zero: DefaultRemoteTimeout.
+	// RemoteTimeout bounds each call to Redis, but for those about leases, which may take a second; that of a read
+	// counts from when it has a connection. A read whose call fails goes to the loader;
+	// in the ten seconds after Open, and until a read was answered in time, it asks for a lease first. Zero: DefaultRemoteTimeout.
 	RemoteTimeout time.Duration
 
 	// MaxLoads bounds the loaders that run at once in this pod; further ones wait within their LoadTimeout. A load begun
@@ -159,6 +160,9 @@ type Cache struct {
 	leases  *remote.Store // the same, for calls that may take leaseTimeout; nil: L1 alone
 	desk    desk
 	breaker breaker
+	prober  *prober                      // nil: L1 alone
+	reads   *line[string, remote.Stored] // nil: L1 alone
+	judges  *line[[]local.Name, verdict] // nil: L1 alone
 	waiters waiters
 	outage  outage
 	mender  *mender  // nil: L1 alone
@@ -217,6 +221,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.stats.init(cfg.Name)
 	c.stats.failing.log, c.stats.failing.cache = cfg.Logger, cfg.Name
 	c.stats.start = c.start
+	c.stats.heal = func() { c.breaker.answered(c.now()) }
 	c.keeper = newKeeper(c)
 	if cfg.Redis == nil {
 		c.trusted.Store(int64(local.NoExpiry))
@@ -227,7 +232,9 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	patient, _ := remote.Bound(client, c.leaseTimeout()) // withDefaults has found nothing wrong with it
 	c.leases = remote.New(patient, cfg.Name)
 	c.desk.cache = c
+	c.openLines()
 	c.mender, c.sweeper, c.trial = newMender(c), newSweeper(c), newTrial(c)
+	c.prober = newProber(c)
 	c.stats.failing.begun = c.trial.failed
 	heads, _ := remote.Bound(client, max(cfg.RemoteTimeout, cfg.MaxStaleness/3)) // as long as the bus gives a head
 	c.bus = bus.Open(bus.Config{Client: heads, Name: cfg.Name, Handler: listener{c}, MaxStaleness: cfg.MaxStaleness, Logger: cfg.Logger})
@@ -273,6 +280,9 @@ func (c *Cache) shutdown() {
 		c.desk.close()
 		_ = c.bus.Close(context.Background()) // ends soon: its calls are bounded
 		c.trial.close()
+		c.reads.close()
+		c.judges.close()
+		c.prober.close()
 		c.mender.close()
 		c.sweeper.close()
 	}

@@ -51,7 +51,7 @@ func (x *explainer) lookL1() (e *local.Entry, loading bool) {
 
 func (x *explainer) lookL2(ctx context.Context) *RemoteCopy {
 	c := x.space.cache
-	there := &RemoteCopy{LeftOut: c.breaker.failures.Load() >= breakAfter}
+	there := &RemoteCopy{LeftOut: c.breaker.isOpen()}
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	sight, err := c.remote.Look(ctx, x.space.key(x.id))

@@ -40,7 +40,7 @@ type failure struct {
 // isWrite reports whether an operation writes, or publishes.
 func (op remoteOp) isWrite() bool {
 	switch op {
-	case opGet, opJudge, opScan:
+	case opGet, opJudge, opScan, opProbe:
 		return false
 	}
 	return true

@@ -82,6 +82,10 @@ type RedisHealth struct {
 	Connected  bool    `json:"connected"`
 	LatencyMS  float64 `json:"latencyMs"` // of a ping just now
 	Error      string  `json:"error,omitempty"`
+
+	LeftOut           bool    `json:"leftOut"`                  // reads go to the source without asking, until Redis answers again
+	LeftOutForSeconds float64 `json:"leftOutForSeconds"`        // since then
+	LeftOutBecause    string  `json:"leftOutBecause,omitempty"` // what the last probe, or read, has met
 }
 
 // L1Health says whether L1 answers reads.
@@ -130,6 +134,10 @@ func (c *Cache) Health(ctx context.Context) Health {
 	}
 	if h.Redis.Configured && !h.Redis.Connected {
 		h.Problems = append(h.Problems, "Redis does not answer: "+h.Redis.Error)
+	}
+	if h.Redis.LeftOut {
+		h.Problems = append(h.Problems, fmt.Sprintf("L2 is left out since %.1f s, reads load from the source without a lease: %s",
+			h.Redis.LeftOutForSeconds, h.Redis.LeftOutBecause))
 	}
 	if !h.L1.Trusted {
 		h.Problems = append(h.Problems, "L1 does not answer: the pod cannot prove that it has heard everything"+c.whyUntrusted())
@@ -186,17 +194,24 @@ func (c *Cache) Health(ctx context.Context) Health {
 	return h
 }
 
-func (c *Cache) redisHealth(ctx context.Context) RedisHealth {
+func (c *Cache) redisHealth(caller context.Context) RedisHealth {
 	if c.remote == nil {
 		return RedisHealth{}
 	}
-	ctx, cancel := c.remoteContext(ctx)
+	ctx, cancel := c.remoteContext(caller)
 	defer cancel()
 	began := time.Now()
 	err := c.remote.Ping(ctx)
 	h := RedisHealth{Configured: true, Connected: err == nil, LatencyMS: float64(time.Since(began).Microseconds()) / 1000}
 	if err != nil {
-		h.Error = err.Error()
+		ctx, cancel := c.remoteContext(caller)
+		defer cancel()
+		h.Error = c.remote.Cause(ctx, err).Error()
+	}
+	if since, cause, open := c.breaker.trouble(); open {
+		h.LeftOut = true
+		h.LeftOutForSeconds = (c.now() - since).Seconds()
+		h.LeftOutBecause = cause.Error()
 	}
 	return h
 }

@@ -127,25 +127,6 @@ func (c *Cache) judge(ctx context.Context) judge {
 	}
 }
 
-// remoteJudge asks Redis's table about several values; after an error none of them is valid.
-func (c *Cache) remoteJudge(ctx context.Context, values [][]local.Name) ([]bool, error) {
-	asked := make([][]remote.Name, len(values))
-	for i, names := range values {
-		for _, n := range names {
-			asked[i] = append(asked[i], remote.Name{Text: n.Text, Tick: n.Tick})
-		}
-	}
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	began := time.Now()
-	valid, whole, err := c.remote.Judge(ctx, asked)
-	c.stats.remoteCall(opJudge, began, err)
-	if !whole {
-		c.mender.wake()
-	}
-	return valid, err
-}
-
 // peek returns the entry of id if one of the tiers has a valid one.
 func (sp *space) peek(ctx context.Context, id string) *local.Entry {
 	if e := sp.local(id); e != nil {
@@ -160,11 +141,11 @@ func (sp *space) peek(ctx context.Context, id string) *local.Entry {
 // peekRemote returns L2's entry of id if it is valid.
 func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 	c := sp.cache
-	if c.remote == nil || checkID(id) != nil || !c.breaker.allow(c.now()) {
+	if c.remote == nil || checkID(id) != nil {
 		return nil
 	}
 	born := c.guard.Number()
-	raw, err := c.remoteGet(ctx, sp.key(id))
+	raw, err := sp.remoteGet(ctx, id)
 	if err != nil || raw == nil {
 		return nil
 	}
@@ -173,31 +154,6 @@ func (sp *space) peekRemote(ctx context.Context, id string) *local.Entry {
 		return nil
 	}
 	return e
-}
-
-func (c *Cache) remoteGet(caller context.Context, key string) ([]byte, error) {
-	ctx, cancel := c.remoteContext(caller)
-	defer cancel()
-	began := time.Now()
-	raw, err := c.remote.Get(ctx, key)
-	c.stats.remoteCall(opGet, began, err)
-	if caller.Err() == nil { // else it says nothing of Redis
-		c.breaker.note(c.now(), err)
-	}
-	return raw, err
-}
-
-func (c *Cache) remoteGetMany(caller context.Context, keys []string) []remote.Stored {
-	ctx, cancel := c.remoteContext(caller)
-	defer cancel()
-	began := time.Now()
-	stored := c.remote.GetMany(ctx, keys)
-	err := firstError(stored, func(s remote.Stored) error { return s.Err })
-	c.stats.remoteCall(opGet, began, err)
-	if caller.Err() == nil {
-		c.breaker.note(c.now(), err)
-	}
-	return stored
 }
 
 // remoteAcquire asks for leases, which come with one tick.

@@ -95,7 +95,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			f.space.sizes.note(len(answer.Value))
 			got, err := c.admitted(f, answer.Value, born, at, c.judge(ctx))
 			if err != nil {
-				return c.loadAlone(ctx, f)
+				return c.loadSkipping(ctx, f, err)
 			}
 			if got.entry != nil {
 				return got
@@ -110,7 +110,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 // look returns what another pod has filled while a flight waits for a place, if it has.
 func (c *Cache) look(ctx context.Context, f *flight, dead []byte) fetched {
 	born, at := c.guard.Number(), c.now()
-	raw, err := c.remoteGet(ctx, f.key())
+	raw, err := f.space.remoteGet(ctx, f.id)
 	if err != nil || raw == nil || bytes.Equal(raw, dead) {
 		return fetched{}
 	}

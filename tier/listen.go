@@ -41,12 +41,12 @@ func (l listener) Resync(ctx context.Context) error {
 
 // Fresh lets L1 answer for MaxStaleness from the moment up to which everything was heard. A pod that was paused, or cut off, finds
 // that time over by itself: nobody has to tell it. Redis has just answered, so reads may ask it again: without that, those that come
-// at once after an outage would all load, but for the one that tries L2.
+// at once after an outage would all load, until the next probe.
 func (l listener) Fresh(asOf time.Time) {
 	c := l.cache
 	c.stats.heardOf()
-	c.breaker.note(c.now(), nil)
 	c.outage.heard(c.now(), c.cfg.MaxStaleness/2) // heads are read each third
+	c.breaker.answered(c.now())
 	c.trusted.Store(int64(asOf.Add(c.cfg.MaxStaleness).Sub(c.start)))
 	c.syncing.Do(func() { close(c.synced) })
 }

@@ -40,8 +40,10 @@ func (c *Cache) fetchMany(began time.Time, flights []*flight) (missing []miss, a
 	m := &manyFetch{cache: c, began: began}
 	ctx, sizes := flights[0].ctx, &flights[0].space.sizes
 	for unknown := firstRead; len(flights) > 0; unknown *= firstRead {
-		if !c.breaker.allow(c.now()) {
-			m.alone = append(m.alone, flights...)
+		if c.breaker.isOpen() {
+			for _, f := range flights {
+				m.skip(f, errLeftOut)
+			}
 			break
 		}
 		n := min(sizes.perCall(unknown), len(flights))
@@ -57,12 +59,12 @@ func (m *manyFetch) read(ctx context.Context, flights []*flight) {
 	c := m.cache
 	born, at := c.guard.Number(), c.now()
 	failed := 0
-	for i, stored := range c.remoteGetMany(ctx, keysOf(flights)) {
+	for i, stored := range flights[0].space.remoteGetMany(ctx, keysOf(flights)) {
 		f := flights[i]
 		switch {
 		case stored.Err != nil:
 			failed++
-			m.alone = append(m.alone, f)
+			m.skip(f, stored.Err)
 		case stored.Raw == nil:
 			m.missing = append(m.missing, miss{flight: f})
 		default:
@@ -73,6 +75,12 @@ func (m *manyFetch) read(ctx context.Context, flights []*flight) {
 	if failed == len(flights) {
 		flights[0].space.sizes.forget()
 	}
+}
+
+// skip sends a flight to the source.
+func (m *manyFetch) skip(f *flight, err error) {
+	f.space.skipped(err)
+	m.alone = append(m.alone, f)
 }
 
 // take lands a flight if the value is of use. What judge does not know is put aside.
@@ -97,21 +105,19 @@ func (m *manyFetch) take(v find, judge func([]local.Name) (valid, known bool)) {
 
 // judge asks Redis about what was put aside. Once it has not answered, it is not asked for the rest: each call would wait as long.
 func (m *manyFetch) judge(ctx context.Context) {
-	down := false
+	var down error
 	for some := range batches(m.unjudged, maxJudged, func(v find) int { return len(v.names) }) {
 		var valid []bool
-		if !down {
+		if down == nil {
 			values := make([][]local.Name, len(some))
 			for i, v := range some {
 				values[i] = v.names
 			}
-			var err error
-			valid, err = m.cache.remoteJudge(ctx, values)
-			down = err != nil
+			valid, down = m.cache.remoteJudge(ctx, values)
 		}
 		for i, v := range some {
-			if down {
-				m.alone = append(m.alone, v.flight)
+			if down != nil {
+				m.skip(v.flight, down)
 				continue
 			}
 			m.take(v, func([]local.Name) (bool, bool) { return valid[i], true })

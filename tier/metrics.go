@@ -23,6 +23,10 @@ var (
 	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
 	refusedDesc     = desc("tandem_refused_fills_total", "Loaded values that were not stored in L2.", "cache", "space", "reason")
 	changedDesc     = desc("tandem_changed_values_total", "Values that were compared with what their codec gives back, and came back changed (reason changed) or not at all (reason decode).", "cache", "space", "reason")
+	skippedDesc     = desc("tandem_l2_skipped_total", "Reads that loaded without L2's answer, and without a lease: L2 is left out (left_out), Redis failed (failed), the wait for its turn was too long (line).", "cache", "space", "reason")
+	leftOutDesc     = desc("tandem_l2_left_out", "1 while reads leave L2 out because Redis fails.", "cache")
+	openedDesc      = desc("tandem_l2_left_out_total", "Times that L2 was left out because Redis failed.", "cache")
+	lineDesc        = desc("tandem_l2_line", "Reads of L2 that wait for their turn.", "cache")
 	invalidatedDesc = desc("tandem_invalidations_total", "Names invalidated, as this pod applied them; origin is api or a feed.", "cache", "origin")
 	remoteErrDesc   = desc("tandem_remote_errors_total", "Calls to Redis that failed.", "cache", "op", "reason")
 	resyncsDesc     = desc("tandem_bus_resyncs_total", "Times L1 started anew because messages may have been missed.", "cache")
@@ -127,6 +131,9 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	gauge(l1CapacityDesc, float64(c.store.Capacity()))
 	gauge(trustedDesc, number(c.isTrusted()))
 	if c.bus != nil {
+		gauge(leftOutDesc, number(c.breaker.isOpen()))
+		count(openedDesc, c.breaker.opened.value())
+		gauge(lineDesc, float64(c.reads.depth()+c.judges.depth()))
 		gauge(freshDesc, c.trustLeft().Seconds())
 		b := c.bus.Stats()
 		count(replayedDesc, b.Replayed)
@@ -168,6 +175,9 @@ func (sp *space) collect(count func(*metric, uint64, ...string)) {
 	count(setsDesc, s.notSet.value(), sp.name, "dropped")
 	count(changedDesc, sp.trips.changed.value(), sp.name, "changed")
 	count(changedDesc, sp.trips.undecodable.value(), sp.name, "decode")
+	for why := range skipCount {
+		count(skippedDesc, s.skips[why].value(), sp.name, skipTexts[why])
+	}
 	for why := range reasonMoved {
 		count(deadDesc, s.deaths[why].value(), sp.name, reasonTexts[why])
 	}

@@ -123,20 +123,20 @@ type fetched struct {
 
 // fetch reads L2 and, failing that, the source. Errors of Redis lead to the source.
 func (c *Cache) fetch(ctx context.Context, f *flight) fetched {
-	if c.remote == nil || !c.breaker.allow(c.now()) {
+	if c.remote == nil {
 		return c.loadAlone(ctx, f)
 	}
 	born, at := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes
-	raw, err := c.remoteGet(ctx, f.space.key(f.id))
+	raw, err := f.space.remoteGet(ctx, f.id)
 	if err != nil {
-		return c.loadAlone(ctx, f)
+		return c.loadSkipping(ctx, f, err)
 	}
 	if raw != nil {
 		f.space.sizes.note(len(raw))
 		got, err := c.admitted(f, raw, born, at, c.judge(ctx))
 		switch {
 		case err != nil:
-			return c.loadAlone(ctx, f)
+			return c.loadSkipping(ctx, f, err)
 		case got.entry != nil:
 			return got
 		}

@@ -67,16 +67,17 @@ var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schem
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {
 	l1Hits      stripedCounter
-	l2Hits      counter // by flights; those who joined are counted in joined
-	loads       counter // started
-	failed      counter // loads that ended in an error
-	absent      counter // loads that found nothing
-	independent counter // loads of values that depend on nothing
-	joined      counter // callers who shared a flight of this pod
-	lone        counter // loads without a lease, of flights
-	waited      counter // flights that waited for another pod's load
-	set         counter // Sets whose value was stored
-	notSet      counter // Sets that only invalidated, or failed
+	l2Hits      counter            // by flights; those who joined are counted in joined
+	loads       counter            // started
+	failed      counter            // loads that ended in an error
+	absent      counter            // loads that found nothing
+	independent counter            // loads of values that depend on nothing
+	joined      counter            // callers who shared a flight of this pod
+	lone        counter            // loads without a lease, of flights
+	waited      counter            // flights that waited for another pod's load
+	set         counter            // Sets whose value was stored
+	notSet      counter            // Sets that only invalidated, or failed
+	skips       [skipCount]counter // reads that loaded without L2's answer
 	deaths      [reasonCount]counter
 	refused     [reasonCount]counter
 
@@ -124,15 +125,17 @@ const (
 	opScan
 	opCheckpoint
 	opReport
+	opProbe
 	opCount
 )
 
-var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep", "scan", "checkpoint", "report"}
+var opNames = [opCount]string{"get", "lease", "fill", "renew", "release", "judge", "invalidate", "set", "index", "sweep", "scan", "checkpoint", "report", "probe"}
 
 // cacheStats counts what belongs to no space.
 type cacheStats struct {
 	resyncs    atomic.Uint64 // times L1 was flushed because messages may have been missed
 	keeperFull atomic.Uint64 // jobs of the keeper not done
+	heal       func()        // closes the breaker: Redis has answered a call
 
 	start        time.Time    // zero of the cache's clock
 	answered     atomic.Int64 // when Redis has answered last, on the cache's clock; 0: never
@@ -186,6 +189,7 @@ func (s *cacheStats) remoteCall(op remoteOp, began time.Time, err error) {
 	s.failing.note(op, err)
 	if err == nil {
 		s.heardOf()
+		s.heal()
 	}
 	if err == nil && op == opGet && s.timely.Load() == 0 {
 		s.timely.CompareAndSwap(0, s.answered.Load())

@@ -1,8 +1,9 @@
 package main
 
 const (
-	readFile   = "tier/read.go"
-	sourceFile = "tier/source.go"
+	readFile    = "tier/read.go"
+	breakerFile = "tier/breaker.go"
+	sourceFile  = "tier/source.go"
 )
 
 // late is why a number noted between reading L2 and the verdict does no harm.
@@ -13,8 +14,8 @@ var readMutations = []mutation{
 	{
 		name: "read-number-after-l2", rule: "a read notes the pod's number before it touches L2",
 		file: readFile,
-		old:  "\tborn, at := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n",
-		new:  "\tat := c.now()\n\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tborn := c.guard.Number()\n",
+		old:  "\tborn, at := c.guard.Number(), c.now() // before L2 is read: an invalidation applied after this shows in the entry's stripes\n\traw, err := f.space.remoteGet(ctx, f.id)\n",
+		new:  "\tat := c.now()\n\traw, err := f.space.remoteGet(ctx, f.id)\n\tborn := c.guard.Number()\n",
 		pkg:  "tier", run: "^TestPausedBetweenL2AndL1$|^TestInvalidatedAfterTheVerdict$", survives: late,
 	},
 	{
@@ -127,14 +128,59 @@ var readMutations = []mutation{
 	},
 	{
 		name: "breaker-waits-for-a-read", rule: "a bus that has read its head shows that Redis answers: reads ask it at once",
-		file: "tier/listen.go", old: "\tc.breaker.note(c.now(), nil)\n", new: "",
+		file: "tier/listen.go", old: "\tc.breaker.answered(c.now())\n", new: "",
 		pkg: "tier", run: "^TestLoadsAreSharedAtOnceAfterAnOutage$", count: 5,
+	},
+	{
+		name: "breaker-counts-a-stall", rule: "reads that were under way together count as one failure",
+		file: breakerFile, old: ` || began < b.counted {`, new: ` {`,
+		pkg: "tier", run: "^TestFailuresOfOneStallCountOnce$",
+	},
+	{
+		name: "breaker-answer-forgets-nothing", rule: "an answer of Redis ends the count of failures",
+		file: breakerFile, old: `b.failures, b.counted = 0, now //`, new: `b.counted = now //`,
+		pkg: "tier", run: "^TestAnswerEndsTheCount$",
+	},
+	{
+		name: "breaker-hears-reads-alone", rule: "whatever Redis answers, to anybody, closes the breaker",
+		file: "tier/stats.go", old: "\t\ts.heal()\n", new: "",
+		pkg: "tier", run: "^TestAnyAnswerClosesTheBreaker$",
+	},
+	{
+		name: "breaker-pauses-steady", rule: "the pauses between probes grow",
+		file: breakerFile, old: `b.pause = min(2*b.pause, maxPause)`, new: ``,
+		pkg: "tier", run: "^TestPausesGrow$",
+	},
+	{
+		name: "breaker-reads-probe", rule: "reads leave L2 out while the breaker is open",
+		file: "tier/line.go", old: "\tif l.open() {\n\t\treturn nil, errLeftOut", new: "\tif false {\n\t\treturn nil, errLeftOut",
+		pkg: "tier", run: "^TestReadsDoNotProbe$",
+	},
+	{
+		name: "line-without-turns", rule: "reads beyond a few share calls: a wait for a connection is no failure of Redis",
+		file: "tier/line.go", old: `l.direct < l.maxDirect {`, new: `l.direct < 1<<30 {`,
+		pkg: "tier", run: "^TestReadersShareCalls$",
+	},
+	{
+		name: "line-clock-from-asking", rule: "RemoteTimeout counts from when a read has a connection",
+		file: "remote/sending.go", old: `if c.roomy++; c.crowded() {`, new: `if c.roomy++; false {`,
+		pkg: "tier", run: "^TestWaitForAConnectionIsNoFailure$",
+	},
+	{
+		name: "line-loses-a-caller", rule: "a sender that finds nobody ends under the lock under which callers join",
+		file: "tier/line.go", old: "\tif n == 0 {\n\t\tl.senders--\n", new: "\tif n == 0 {\n",
+		pkg: "tier", run: "^TestLineGoesOnAfterARest$",
+	},
+	{
+		name: "cause-not-asked", rule: "health tells why Redis does not answer, not that a time was over",
+		file: "remote/client.go", old: `refused != nil && ctx.Err() == nil`, new: `refused != nil && false`,
+		pkg: "tier", run: "^TestRefusedRedisIsNamed$",
 	},
 	{
 		name: "redis-error-is-an-error", rule: "a Redis that fails leads to the loader",
 		file: readFile,
-		old:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tif err != nil {\n\t\treturn c.loadAlone(ctx, f)\n",
-		new:  "\traw, err := c.remoteGet(ctx, f.space.key(f.id))\n\tif err != nil {\n\t\treturn fetched{err: err}\n",
+		old:  "\traw, err := f.space.remoteGet(ctx, f.id)\n\tif err != nil {\n\t\treturn c.loadSkipping(ctx, f, err)\n",
+		new:  "\traw, err := f.space.remoteGet(ctx, f.id)\n\tif err != nil {\n\t\treturn fetched{err: err}\n",
 		pkg:  "tier", run: "^TestRedisRefusesFromTheStart$",
 	},
 	{
