@@ -32,8 +32,8 @@ type lifePod struct {
 	begun  chan string // the identifiers of loads that have begun; nobody may read it
 }
 
-func newLifePod(_ context.Context, cfg lifePodConfig) (*lifePod, error) {
-	return &lifePod{cfg: cfg, begun: make(chan string, 1024)}, nil
+func newLifePod(cfg lifePodConfig) *lifePod {
+	return &lifePod{cfg: cfg, begun: make(chan string, 1024)}
 }
 
 func (p *lifePod) load(ctx context.Context, id string) (int, error) {

@@ -94,7 +94,7 @@ func newRole(ctx context.Context, m message, w *wire) (role, error) {
 	case cfg.CDC != nil:
 		return newCDCPod(ctx, *cfg.CDC)
 	case cfg.Life != nil:
-		return newLifePod(ctx, *cfg.Life)
+		return newLifePod(*cfg.Life), nil
 	case cfg.KeysOther != nil:
 		return newKeysPod(ctx, *cfg.KeysOther)
 	}
