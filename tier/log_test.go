@@ -135,9 +135,12 @@ func TestOutageIsAFewLines(t *testing.T) {
 				t.Errorf("%d lines of an outage of %d s; want 10 at most:\n%s", len(list), outage, strings.Join(list, "\n"))
 			}
 			for _, texts := range [][]string{
-				{"WARN", "bus: cannot catch up"}, {"INFO", "bus: back", "for=2", "replayed="},
-				{"WARN", "bus: subscription lost"}, {"INFO", "bus: subscribed again"},
-				{"WARN", "tier: L1 is not trusted"}, {"INFO", "tier: L1 is trusted again"},
+				{"WARN", "bus: cannot catch up"},
+				{"INFO", "bus: back", "for=", "replayed="},
+				{"WARN", "bus: subscription lost"},
+				{"INFO", "bus: subscribed again"},
+				{"WARN", "tier: L1 is not trusted"},
+				{"INFO", "tier: L1 is trusted again"},
 			} {
 				if n := len(with(list, texts...)); n != 1 {
 					t.Errorf("%d lines with %q; want 1:\n%s", n, texts, strings.Join(list, "\n"))
