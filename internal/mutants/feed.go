@@ -126,7 +126,7 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "pause-not-ended", rule: "a follower's pause ends when the cache hears Redis again",
-		file: "cdc/session.go", old: `sleepUntil(ctx, wait, back)`, new: `sleepUntil(ctx, wait, nil)`,
+		file: "cdc/session.go", old: `sleepUntil(ctx, wait, back)`, new: `sleepUntil(context.WithValue(ctx, s, back), wait, nil)`,
 		pkg: "cdc", run: "^TestPauseEndsWhenRedisIsBack$",
 	},
 	{
