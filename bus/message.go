@@ -49,6 +49,7 @@ type FeedStatus struct {
 	Counts      map[string]uint64 // what the follower did so far, in its words
 	Problem     string            `msgpack:"-"` // what keeps it from being connected; "": nothing. See problemCount
 	Warnings    []string          `msgpack:"-"` // what else a reader of health should know. See warningCount
+	Refused     bool              `msgpack:"-"` // it may not follow: the feed is another source's. Problem says so; see refusedCount
 }
 
 // problemCount begins the name of a count that carries Problem, on the wire. Pods that know nothing of a problem take it as one count more. They
@@ -57,6 +58,9 @@ const problemCount = "problem: "
 
 // warningCount begins the name of a count that carries one of Warnings, for the same reason. Its number is the place among them, from 1.
 const warningCount = "warning: "
+
+// refusedCount is problemCount of a status that is Refused.
+const refusedCount = "refused: "
 
 // withSentences returns a status whose counts carry the problem and the warnings; s is left as it is.
 func (s *FeedStatus) withSentences() *FeedStatus {
@@ -68,7 +72,10 @@ func (s *FeedStatus) withSentences() *FeedStatus {
 	if wired.Counts == nil {
 		wired.Counts = make(map[string]uint64)
 	}
-	if s.Problem != "" {
+	switch {
+	case s.Refused:
+		wired.Counts[refusedCount+s.Problem] = 1
+	case s.Problem != "":
 		wired.Counts[problemCount+s.Problem] = 1
 	}
 	for i, warning := range s.Warnings {
@@ -88,6 +95,10 @@ func (s *FeedStatus) takeSentences() {
 		if warning, ok := strings.CutPrefix(name, warningCount); ok {
 			s.Warnings = append(s.Warnings, warning)
 			place[warning] = n
+			delete(s.Counts, name)
+		}
+		if problem, ok := strings.CutPrefix(name, refusedCount); ok {
+			s.Problem, s.Refused = problem, true
 			delete(s.Counts, name)
 		}
 	}

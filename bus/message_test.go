@@ -23,6 +23,7 @@ func goldenMessages() []Message {
 		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Problem: "no route to host", Counts: map[string]uint64{}}},
 		{Kind: Routes, Origin: "orders-feed", Names: []string{"k:orders:account", "t:product"}},
 		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Connected: true, Warnings: []string{"no route for public.audit"}, Counts: map[string]uint64{}}},
+		{Kind: Feed, Status: &FeedStatus{Feed: "orders-feed", Problem: "another source", Refused: true, Counts: map[string]uint64{}}},
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 // given, or begins with a batch that is Lost.
 type changelog chan cdc.Batch
 
+func (c changelog) Identity() string { return "changelog" }
+
 func (c changelog) Exclusive() bool { return true }
 
 func (c changelog) Open(context.Context, string) (cdc.Stream, error) { return c, nil }

@@ -1,6 +1,7 @@
 package cdc_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ type world struct {
 	batches    []cdc.Batch             // the source's log; its positions are "1", "2", …, by index
 	acked      int                     // position acknowledged upstream
 	checkpoint string
+	foreign    string // the source that the checkpoint is of; "": ours
+	refusals   []string
+	bare       bool   // the feed has no checkpoint, where checkpoint is ""
 	server     string // that holds the checkpoint
 	lostBelow  int    // opening below this is a gap
 	busy       bool
@@ -154,10 +158,32 @@ func (f feed) Checkpoint(ctx context.Context) (position, server string, err erro
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.checkpoint, f.server, ctx.Err()
+	if f.checkpoint == "" && f.bare {
+		return "", f.server, ctx.Err()
+	}
+	return f.owner() + "\n" + cmp.Or(f.checkpoint, atStart), f.server, ctx.Err()
+}
+
+// atStart is the position of a feed that was followed before and has seen nothing of the log. Steps show it as "".
+const atStart = "start"
+
+// owner is the source that the checkpoint is of.
+func (w *world) owner() string { return cmp.Or(w.foreign, source{w}.Identity()) }
+
+// strip takes the source off a checkpoint.
+func strip(t *testing.T, text string) string {
+	owner, position, _ := strings.Cut(text, "\n")
+	if text != "" && owner != "world" {
+		t.Errorf("the checkpoint %q names another source", text)
+	}
+	if position == atStart {
+		return ""
+	}
+	return position
 }
 
 func (f feed) Advance(ctx context.Context, server, from, to string) (bool, error) {
+	from, to = strip(f.t, from), strip(f.t, to)
 	if err := f.step("advance %s-%s", from, to); err != nil {
 		return false, err
 	}
@@ -221,6 +247,11 @@ func (f feed) Resign(_ context.Context, holder string) error {
 	return nil
 }
 
+func (f feed) Refuse(_ context.Context, problem string) error {
+	f.set(func() { f.refusals = append(f.refusals, problem) })
+	return nil
+}
+
 func (f feed) Report(_ context.Context, problem string, warnings []string, position string, _ time.Time, lag time.Duration, counts map[string]uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -232,9 +263,14 @@ func (f feed) Report(_ context.Context, problem string, warnings []string, posit
 // source implements cdc.Source.
 type source struct{ *world }
 
+func (s source) Identity() string { return "world" }
+
 func (s source) Exclusive() bool { return !s.shared }
 
 func (s source) Open(_ context.Context, from string) (cdc.Stream, error) {
+	if from == atStart {
+		from = ""
+	}
 	if err := s.step("open %s", from); err != nil {
 		return nil, err
 	}
@@ -314,6 +350,9 @@ func (s *stream) poll() (cdc.Batch, bool, error) {
 }
 
 func (s *stream) Ack(ctx context.Context, position string) error {
+	if position == atStart {
+		return nil
+	}
 	if err := s.step("ack %s", position); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type Feed interface {
 	Invalidate(ctx context.Context, names ...string) error
 	// Flush does the same for everything that the feed covers.
 	Flush(ctx context.Context) error
-	// Checkpoint returns the position stored last ("": none), and the identity of
+	// Checkpoint returns the text stored last ("": none), and the identity of
 	// the server or servers that hold it: another one after a restart or a
 	// failover, which may have lost the last invalidations.
 	Checkpoint(ctx context.Context) (position, server string, err error)
@@ -34,6 +34,9 @@ type Feed interface {
 	Lead(ctx context.Context, holder string, ttl time.Duration) (bool, error)
 	// Resign gives the lease back, if holder has it.
 	Resign(ctx context.Context, holder string) error
+	// Refuse tells every pod that this follower may not follow the feed, and why: the checkpoint is another source's. What this one carries
+	// nobody brings, so the feed isn't fresh, whatever the other's follower reports. It is called instead of Report.
+	Refuse(ctx context.Context, problem string) error
 	// Report tells every pod how the feed is. problem is what keeps the follower from
 	// being connected; "": it is. warnings are for a reader of health. lag is the time since the oldest
 	// change not yet applied was committed; 0: caught up. counts are Stats.Counts.

@@ -29,6 +29,7 @@ type Follower struct {
 	log    *slog.Logger
 	holder string // this follower, as the lease of the feed knows it
 
+	identity string // the source's
 	// What goes wrong for a while is logged when it begins, each 30 s, and when it ends.
 	away  episode.Episode // there is no stream
 	holds episode.Episode // the cache does not take a batch
@@ -42,6 +43,8 @@ type Follower struct {
 	held     []held    // batches that were taken and are not applied yet, oldest first
 	caughtUp time.Time // everything committed before was applied, as last known
 	known    bool      // stats.Position and server were read from the feed
+	foreign  bool      // the last attempt found another source's checkpoint
+	covering bool      // the stream is open, and the flush that a feed without a checkpoint begins with is not made
 	server   string    // that holds the checkpoint
 	unrouted tally     // stats.Unrouted by entity
 	poison   tally     // stats.Poisonous by entity
@@ -59,6 +62,10 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if err := errors.Join(err, wrong); err != nil {
 		return nil, err
 	}
+	identity := cfg.Source.Identity()
+	if err := CheckIdentity(identity); err != nil {
+		return nil, err
+	}
 	if err := router.declare(cfg.Feed); err != nil {
 		return nil, err
 	}
@@ -66,7 +73,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		s.Select(slices.Sorted(maps.Keys(router)))
 	}
 	return &Follower{
-		cfg: cfg, router: router, log: logger(cfg), holder: rand.Text(), unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),
+		cfg: cfg, router: router, log: logger(cfg), holder: rand.Text(), identity: identity, unrouted: make(tally), poison: make(tally), poisonLogged: make(map[string]time.Time),
 	}, nil
 }
 
@@ -126,20 +133,26 @@ func (f *Follower) backoff() backoff {
 // fails. retry is reset by the first one that is applied, and by a stream that
 // lasts for MaxBackoff.
 func (f *Follower) follow(ctx context.Context, retry *backoff) error {
-	if err := f.lead(ctx); err != nil {
+	stored, server, err := f.readCheckpoint(ctx)
+	if err != nil {
 		return err
 	}
-	defer f.resign(ctx)
-	from, server, err := f.cfg.Feed.Checkpoint(ctx)
-	if err != nil {
-		return fmt.Errorf("cdc: read the checkpoint: %w", err)
+	if !f.cfg.Source.Exclusive() {
+		if err := f.lead(ctx); err != nil {
+			return err
+		}
+		defer f.resign(ctx)
+		if stored, server, err = f.readCheckpoint(ctx); err != nil { // what the leader before has moved
+			return err
+		}
 	}
+	from := stored.position
 	f.resume(ctx, from, server)
 	stream, err := f.open(ctx, from)
 	if err != nil {
 		return fmt.Errorf("cdc: open the source: %w", err)
 	}
-	f.opened(stream)
+	f.opened(stream, from == "")
 	attrs := []any{"from", from}
 	if so, was := f.away.Ends(); was {
 		attrs = so.Attrs(attrs...)
@@ -147,13 +160,28 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.log.InfoContext(ctx, "cdc: follows the source", attrs...)
 	defer f.closeStream(ctx, stream)
 	s := session{
-		f: f, stream: stream, server: server, position: from,
+		f: f, stream: stream, server: server, stored: stored.text, uncovered: from == "",
 		acks: newAckQueue(f.cfg.Rewind, from), routing: newRouting(f.cfg.Collapse),
 	}
 	if skipper, ok := stream.(Skipper); ok {
 		s.routing.skip = skipper.Skip
 	}
 	return s.run(ctx, retry)
+}
+
+// readCheckpoint returns the feed's checkpoint. That it is another source's is an error, and told apart from others by foreign: it is found
+// before the lease is asked for, which the other source's follower has.
+func (f *Follower) readCheckpoint(ctx context.Context) (checkpoint, string, error) {
+	text, server, err := f.cfg.Feed.Checkpoint(ctx)
+	if err != nil {
+		return checkpoint{}, "", fmt.Errorf("cdc: read the checkpoint: %w", err)
+	}
+	c := parseCheckpoint(text)
+	err = c.of(f.identity)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.foreign = err != nil
+	return c, server, err
 }
 
 // resume notes the checkpoint that is about to be opened. On another server than
@@ -175,10 +203,10 @@ func (f *Follower) resume(ctx context.Context, from, server string) {
 	f.stats.Position, f.server, f.known = from, server, true
 }
 
-func (f *Follower) opened(stream Stream) {
+func (f *Follower) opened(stream Stream, covering bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stream = stream
+	f.stream, f.covering = stream, covering
 	f.stats.Standby = false
 	f.stats.Opened++
 }
@@ -186,7 +214,7 @@ func (f *Follower) opened(stream Stream) {
 // closeStream ends the stream also when ctx has ended.
 func (f *Follower) closeStream(ctx context.Context, stream Stream) {
 	f.mu.Lock()
-	f.stream, f.held = nil, nil
+	f.stream, f.held, f.covering = nil, nil, false
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()

@@ -30,16 +30,18 @@ func (f *Follower) look() (st Stats, broken string) {
 	held := f.heldLocked(now)
 	st.UnroutedBy, st.PoisonousBy = f.unrouted.clone(), f.poison.clone()
 	behind := now.Sub(f.caughtUp)
-	running := f.running
+	running, covering := f.running, f.covering
 	st.Held = len(f.held)
 	f.mu.Unlock()
 	st.Warnings = f.router.warnings(in, st.UnroutedBy)
-	st.Connected = connected && broken == ""
+	st.Connected = connected && broken == "" && !covering
 	switch {
 	case st.Connected, !running:
 		st.Problem = ""
 	case broken != "":
 		st.Problem = broken
+	case connected && covering:
+		st.Problem = "the feed had no checkpoint, and is not flushed yet"
 	case stream != nil:
 		st.Problem = "catching up: the source is open and doesn't know its lag yet"
 	case st.Problem == "":
@@ -95,11 +97,20 @@ func (f *Follower) beat(ctx context.Context, said *inspected) {
 		f.caughtUp = time.Now().Add(-st.Lag)
 		f.mu.Unlock()
 	}
-	if st.Standby {
+	f.mu.Lock()
+	foreign := f.foreign
+	f.mu.Unlock()
+	if st.Standby && !foreign {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(f.cfg.Heartbeat, closeTimeout))
 	defer cancel()
+	if foreign {
+		if err := f.cfg.Feed.Refuse(ctx, st.Problem); err != nil && ctx.Err() == nil {
+			f.log.DebugContext(ctx, "cdc: can't report", "error", err)
+		}
+		return
+	}
 	err := f.cfg.Feed.Report(ctx, cmp.Or(st.Problem, st.Holding), st.Warnings, st.Position, st.Committed, st.Lag, st.Counts())
 	if err != nil && ctx.Err() == nil {
 		f.log.DebugContext(ctx, "cdc: can't report", "error", err)

@@ -15,6 +15,8 @@ type handover struct {
 	taken bool
 }
 
+func (h *handover) Identity() string { return "world" }
+
 func (h *handover) Exclusive() bool { return true }
 
 func (h *handover) Open(context.Context, string) (cdc.Stream, error) { return h, nil }

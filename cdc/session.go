@@ -10,15 +10,18 @@ import (
 
 // session is the life of one stream. It belongs to the goroutine of Run.
 type session struct {
-	f        *Follower
-	stream   Stream
-	server   string // that held the checkpoint when the session began
-	position string // the checkpoint as this session knows it
-	routing  routing
-	settling settleQueue
-	acks     *ackQueue
-	compared time.Time // when the checkpoint was last compared with position and server
-	led      time.Time // when the lease was last extended
+	f      *Follower
+	stream Stream
+	server string // that held the checkpoint when the session began
+	stored string // the checkpoint as this session knows it
+	// uncovered says that nothing proves that the cache has heard of the source's changes up to here: there was no checkpoint of it. The
+	// feed is flushed with the first batch, or when none has come for a heartbeat.
+	uncovered bool
+	routing   routing
+	settling  settleQueue
+	acks      *ackQueue
+	compared  time.Time // when the checkpoint was last compared with stored and server
+	led       time.Time // when the lease was last extended
 }
 
 func (s *session) run(ctx context.Context, retry *backoff) error {
@@ -46,6 +49,8 @@ func (s *session) turn(ctx context.Context, retry *backoff) error {
 			return err
 		}
 		retry.reset()
+	} else if err := s.cover(ctx); err != nil {
+		return err
 	}
 	if err := s.repeat(ctx); err != nil {
 		return err
@@ -92,7 +97,7 @@ func (s *session) compare(ctx context.Context) error {
 			s.f.log.WarnContext(ctx, "cdc: can't read the checkpoint", so.Attrs("error", err)...)
 		}
 		return s.ack(ctx)
-	case stored != s.position || server != s.server:
+	case stored != s.stored || server != s.server:
 		return errSteppedDown
 	}
 	if so, was := s.f.blind.Ends(); was {
@@ -101,22 +106,50 @@ func (s *session) compare(ctx context.Context) error {
 	return s.ack(ctx)
 }
 
-// take invalidates what b outdates. The rest follows at once, or after the settle
-// time.
+// take invalidates what b outdates.
 func (s *session) take(ctx context.Context, b Batch) error {
 	s.f.hold(b)
 	if b.Lost {
 		s.acks.clear() // what the stream was opened at may mean nothing to the source
 	}
 	w := s.f.route(ctx, b, &s.routing)
+	if s.uncovered {
+		w.flush = cmp.Or(w.flush, noCheckpoint)
+	}
+	return s.put(ctx, w)
+}
+
+const noCheckpoint = "there was no checkpoint of this source"
+
+// cover flushes a feed without a checkpoint of this source, if no batch has come with which that was done. A feed that was followed by
+// nobody, or by another source, may have entries of before the place at which the stream begins; one whose server lost the checkpoint may
+// have lost more than the source would repeat. A stream that doesn't know its lag is not connected yet, and may still begin with a batch that
+// is Lost.
+func (s *session) cover(ctx context.Context) error {
+	if !s.uncovered {
+		return nil
+	}
+	if _, known := s.stream.Lag(); !known {
+		return nil
+	}
+	return s.put(ctx, &work{flush: noCheckpoint, refused: make(map[int]struct{})})
+}
+
+// put takes w to the cache, and the checkpoint behind it: at once, or after the settle time.
+func (s *session) put(ctx context.Context, w *work) error {
+	var err error
 	if s.f.cfg.Settle == 0 {
-		return s.apply(ctx, w)
+		err = s.apply(ctx, w)
+	} else if err = s.insist(ctx, w, s.f.invalidate); err == nil {
+		s.settling.push(w, time.Now().Add(s.f.cfg.Settle))
 	}
-	if err := s.insist(ctx, w, s.f.invalidate); err != nil {
-		return err
+	if err == nil && s.uncovered {
+		s.uncovered = false
+		s.f.mu.Lock()
+		s.f.covering = false
+		s.f.mu.Unlock()
 	}
-	s.settling.push(w, time.Now().Add(s.f.cfg.Settle))
-	return nil
+	return err
 }
 
 // apply takes w through all steps, and acknowledges what is due.
@@ -174,18 +207,21 @@ func (s *session) attempt(ctx context.Context, w *work) error {
 	if err := s.f.invalidate(ctx, w); err != nil {
 		return err
 	}
-	to := w.batch.Position
-	if to == "" || to == s.position {
+	if w.batch.Position == "" {
 		return nil
 	}
-	ok, err := s.f.cfg.Feed.Advance(ctx, s.server, s.position, to)
+	to := newCheckpoint(s.f.identity, w.batch.Position).text
+	if to == s.stored {
+		return nil
+	}
+	ok, err := s.f.cfg.Feed.Advance(ctx, s.server, s.stored, to)
 	if err != nil {
 		return fmt.Errorf("cdc: move the checkpoint: %w", err)
 	}
 	if !ok {
 		return errSteppedDown
 	}
-	s.position, s.compared = to, time.Now()
+	s.stored, s.compared = to, time.Now()
 	return nil
 }
 

@@ -102,7 +102,7 @@ func TestLagUntilTheRepeat(t *testing.T) {
 		nap(2 * time.Second)
 		w.set(func() { w.batches = append(w.batches, batch("b")) })
 		nap(2500 * time.Millisecond)
-		want(2, "", 64500*time.Millisecond, 64*time.Second)
+		want(2, atStart, 64500*time.Millisecond, 64*time.Second)
 		nap(2 * time.Second)
 		want(1, "1", 4500*time.Millisecond, 4*time.Second)
 		nap(2 * time.Second)
@@ -194,8 +194,8 @@ func TestFeedDownAtTheRepeat(t *testing.T) {
 		nap(time.Second)
 		w.set(func() { w.hook = func(string) error { return errDown } })
 		nap(time.Minute)
-		if st := f.Stats(); st.Retries < 5 || st.Lag < time.Minute || st.Position != "" {
-			t.Errorf("got %d retries, lag %s, position %q; want some, a minute, none", st.Retries, st.Lag, st.Position)
+		if st := f.Stats(); st.Retries < 5 || st.Lag < time.Minute || st.Position != atStart {
+			t.Errorf("got %d retries, lag %s, position %q; want some, a minute, the start", st.Retries, st.Lag, st.Position)
 		}
 		w.set(func() { w.hook = nil })
 		nap(15 * time.Second)

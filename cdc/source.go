@@ -12,6 +12,10 @@ var ErrBusy = errors.New("cdc: source is held by another follower")
 
 // Source is where changes come from. Package cdctest checks that one keeps what is said here.
 type Source interface {
+	// Identity names what is followed, such as a replication slot and its publication, in 1 to 256 bytes of printable text: the same for every
+	// instance of the service and after each restart, and another for a source of other changes. It is no secret, and no host that a
+	// failover changes. A checkpoint carries it, and one of another source is refused.
+	Identity() string
 	// Exclusive says that a source which is open can't be opened again, by anybody:
 	// Open is then ErrBusy. A source that can't promise it is opened by the one
 	// follower that holds the feed's lease, and for moments by two.

@@ -15,6 +15,14 @@ func (s *Store) Checkpoint(ctx context.Context, feed string) (position, server s
 	return reply[0], reply[1], nil
 }
 
+// Forget removes the checkpoint of feed.
+func (s *Store) Forget(ctx context.Context, feed string) error {
+	if err := s.client.Del(ctx, s.feedKey(feed)).Err(); err != nil {
+		return fmt.Errorf("remote: forget the checkpoint of %q: %w", feed, err)
+	}
+	return nil
+}
+
 // Advance moves the checkpoint of feed from one position to another. It is false when the checkpoint stands elsewhere, or when
 // server is not the one that answers.
 //

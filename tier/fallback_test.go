@@ -1,6 +1,7 @@
 package tier_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,5 +172,36 @@ func TestValueFromL2KeepsItsAge(t *testing.T) {
 		b.want(t, "k", 0)
 		time.Sleep(tier.DefaultFallbackTTL/2 + aLittle)
 		b.want(t, "k", v)
+	})
+}
+
+// While a follower of another source is refused, the feed is not fresh: nobody brings what that one would, though the feed's own follower
+// is well. When it has gone, or follows a feed of its own, the feed is fresh with the next report.
+func TestRefusedFollowerMakesItsFeedFallBack(t *testing.T) {
+	onFallback(t, func(t *testing.T, p pod, f *tier.Feed, src *source) {
+		wantLoads(t, p, src, 1)
+		report(t, f, true, 0, 120)
+		wantLoads(t, p, src, 1)
+		const problem = `the feed follows another source: "a", and this is "b"`
+		for range 5 {
+			if err := f.Refuse(t.Context(), problem); err != nil {
+				t.Fatal(err)
+			}
+			report(t, f, true, 0, 1)
+		}
+		wantLoads(t, p, src, 2)
+		h := p.cache.Health(t.Context())
+		if got := h.Feeds["feed"]; !got.Refused || !got.Fallback || got.Problem != problem || !got.Connected {
+			t.Errorf("got %+v; want it connected, refused to another, fallen back, with the problem", got)
+		}
+		if len(h.Problems) != 1 || !strings.Contains(h.Problems[0], problem) {
+			t.Errorf("got the problems %q; want the feed's", h.Problems)
+		}
+		time.Sleep(tier.DefaultFallbackTTL - 10*aLittle)
+		report(t, f, true, 0, 20)
+		wantLoads(t, p, src, 2)
+		if got := p.cache.Health(t.Context()).Feeds["feed"]; got.Refused || got.Problem != "" {
+			t.Errorf("got %+v; want it well", got)
+		}
 	})
 }

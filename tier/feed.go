@@ -111,6 +111,25 @@ func (f *Feed) Resign(ctx context.Context, holder string) error {
 	return f.cache.checked(began, f.cache.remote.Resign(ctx, f.name, holder))
 }
 
+// Forget removes the checkpoint: the next follower flushes what the feed covers, and may be of another source than the one before. Stop the
+// followers of that before.
+func (f *Feed) Forget(ctx context.Context) error {
+	if f.cache.remote == nil {
+		f.state().forget()
+		return nil
+	}
+	ctx, cancel := f.cache.remoteContext(ctx)
+	defer cancel()
+	return f.cache.remote.Forget(ctx, f.name)
+}
+
+// Refuse tells every pod that a follower may not follow the feed, since its checkpoint is of another source, and why (the first 512 bytes are
+// told). While that is heard, and for 5 s after, the spaces that the feed covers fall back, whatever the other's follower reports: nobody
+// brings what this one would.
+func (f *Feed) Refuse(ctx context.Context, problem string) error {
+	return f.tell(ctx, bus.FeedStatus{Feed: f.name, Problem: clip(problem, 2*maxProblem), Refused: true})
+}
+
 // Report tells every pod how the feed is: what keeps its follower from being connected ("": it is; the first 256 bytes are told), what else
 // a reader of health should know (the first 8 warnings are told, 256 bytes of each), the position and commit time of the last applied change, how long ago the oldest change not yet applied was committed, and counts for health
 // to show, at most MaxCounts. Send one each second: a pod that hears none for FeedLimit falls back.
@@ -126,6 +145,16 @@ func (f *Feed) Report(ctx context.Context, problem string, warnings []string, po
 	if !committed.IsZero() {
 		status.CommittedMS = committed.UnixMilli()
 	}
+	return f.tell(ctx, status)
+}
+
+// clip returns the first bytes of a text, and no part of a rune.
+func clip(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// tell tells this pod and every other.
+func (f *Feed) tell(ctx context.Context, status bus.FeedStatus) error {
 	f.cache.hearFeed(status, true)
 	if f.cache.bus == nil {
 		return nil
@@ -156,7 +185,7 @@ func (c *Cache) report(ctx context.Context, status bus.FeedStatus) error {
 
 // told is what a report carries of a sentence.
 func told(sentence string) string {
-	return strings.ToValidUTF8(sentence[:min(len(sentence), maxProblem)], "")
+	return clip(sentence, maxProblem)
 }
 
 func (f *Feed) state() *feedState {
@@ -172,6 +201,8 @@ type feedState struct {
 	mu       sync.Mutex // guards the fields below
 	status   bus.FeedStatus
 	heard    time.Time // zero: never
+	refusal  string    // what a follower of another source last said
+	refused  time.Time // when that was heard; zero: never
 	position string    // the checkpoint of L1 alone
 	holder   string    // of the lease of L1 alone, until it ends; "": nobody
 	ends     time.Time
@@ -193,6 +224,12 @@ func (s *feedState) advance(from, to string) bool {
 	}
 	s.position = to
 	return true
+}
+
+func (s *feedState) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.position = ""
 }
 
 func (s *feedState) lead(holder string, now time.Time, ttl time.Duration) bool {
@@ -219,6 +256,16 @@ func (s *feedState) last() (bus.FeedStatus, time.Time) {
 	return s.status, s.heard
 }
 
+// lastRefusal is what a follower of another source said lately; "": none did.
+func (s *feedState) lastRefusal() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !recent(s.refused) {
+		return ""
+	}
+	return s.refusal
+}
+
 func (c *Cache) addFeedLocked(name string) *feedState {
 	if c.feeds[name] == nil {
 		c.feeds[name] = &feedState{}
@@ -232,6 +279,8 @@ func (c *Cache) addFeedLocked(name string) *feedState {
 // lags too far is not fresh, one that says nothing ceases to be by itself, also while this pod is paused, and one whose follower
 // reconnects within the limit stays fresh: a report of no connection changes nothing. The moment may go back, when a follower
 // starts again from an earlier checkpoint.
+//
+// While a follower of another source is refused, no report makes the feed fresh: the one that reports has not the changes of the other.
 //
 // A report that was long under way proves nothing. Those of other pods are numbered, so what a pod hears while it is trusted was
 // published after its last proof. Were that not asked:
@@ -249,11 +298,16 @@ func (c *Cache) hearFeed(status bus.FeedStatus, lately bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if status.Refused {
+		s.refusal, s.refused = status.Problem, time.Now()
+		s.freshUntil.Store(0)
+		return
+	}
 	if !status.Connected && s.status.Connected && recent(s.heard) {
 		return // of a second follower, as a rule; if the first one is gone it will be silent
 	}
 	s.status, s.heard = status, time.Now()
-	if status.Connected && lately {
+	if status.Connected && lately && !recent(s.refused) {
 		s.freshUntil.Store(int64(c.now() - status.Lag() + c.cfg.FeedLimit))
 	}
 }

@@ -90,3 +90,28 @@ func TestHealthHidesNoFollower(t *testing.T) {
 		t.Errorf("got %+v; want it connected", h)
 	}
 }
+
+// A checkpoint that is forgotten is none.
+func TestFeedForget(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, addr string) {
+		f, err := newPod(t, addr, &source{}).cache.Feed("feed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, server, err := f.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := f.Advance(t.Context(), server, "", "1"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		for range 2 {
+			if err := f.Forget(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, _, err := f.Checkpoint(t.Context()); got != "" || err != nil {
+			t.Errorf("checkpoint %q, %v; want none", got, err)
+		}
+	})
+}

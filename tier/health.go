@@ -110,6 +110,7 @@ type FeedHealth struct {
 	Feed       string   `json:"feed"`
 	Connected  bool     `json:"connected"`       // the follower says so, and was heard lately
 	Problem    string   `json:"problem"`         // what keeps it from being connected, in the follower's words; "": nothing
+	Refused    bool     `json:"refused"`         // a follower of another source wants to follow it, too, and may not: see problem
 	Silent     bool     `json:"silent"`          // no report for 5 s, or none ever
 	Fallback   bool     `json:"fallback"`        // for FeedLimit nothing proved the feed fresh: its spaces fall back to FallbackTTL
 	FreshFor   float64  `json:"freshForSeconds"` // until then
@@ -219,6 +220,8 @@ func (c *Cache) redisHealth(caller context.Context) RedisHealth {
 // why says in a word what keeps a feed from being fresh.
 func (f *FeedHealth) why() string {
 	switch {
+	case f.Refused:
+		return f.Problem
 	case f.Silent:
 		return "silent"
 	case !f.Connected && f.Problem != "":
@@ -244,6 +247,9 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 		Fallback: c.freshFor(s) <= 0, FreshFor: max(0, c.freshFor(s).Seconds()),
 		LastCommit: timestampOrNull(status.Committed()), LastReport: timestampOrNull(heard),
 		Spaces: []string{}, Warnings: append([]string{}, status.Warnings...), Follower: maps.Clone(status.Counts),
+	}
+	if refusal := s.lastRefusal(); refusal != "" {
+		h.Problem, h.Refused = refusal, true
 	}
 	for _, sp := range c.spaces {
 		if sp.strategy.feed == feed {

@@ -41,6 +41,8 @@ func declare(t *testing.T, c *tier.Cache, feed string, routes cdc.Routes) {
 
 type unopened struct{ cdc.Source }
 
+func (*unopened) Identity() string { return "unopened" }
+
 // productRoute outdates what depends on a product.
 func productRoute() cdc.Route {
 	return cdc.Route{Rules: []cdc.Rule{{Names: []string{tier.Tag("product", "{id}")}}}, All: []string{tier.Entity("product")}}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -168,7 +169,8 @@ func (f *watchedFeed) Advance(ctx context.Context, server, from, to string) (boo
 	begin := now()
 	ok, err := f.Feed.Advance(ctx, server, from, to)
 	if ok && err == nil {
-		f.history.write(true, "F", int64(begin), int64(now()), to, f.due)
+		_, position, _ := strings.Cut(to, "\n") // behind the source's name
+		f.history.write(true, "F", int64(begin), int64(now()), position, f.due)
 		f.due, f.position = nil, to
 	}
 	return ok, err

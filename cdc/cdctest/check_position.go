@@ -1,5 +1,29 @@
 package cdctest
 
+import (
+	"strings"
+
+	"github.com/tandem-cache/tandem/cdc"
+)
+
+// identity: a source has a name that a checkpoint can carry, without a secret, the same before and after it was opened.
+func identity(p *probe) {
+	id := p.rig.Source.Identity()
+	if err := cdc.CheckIdentity(id); err != nil {
+		p.Error(err)
+	}
+	for _, secret := range p.rig.Secrets {
+		if strings.Contains(id, secret) {
+			p.Error("the identity has a secret")
+		}
+	}
+	p.begin().close()
+	p.reopen("").close()
+	if again := p.rig.Source.Identity(); again != id {
+		p.Errorf("the identity was %q and is %q", id, again)
+	}
+}
+
 // startWithoutPosition: a source that was never read begins with a loss, again and
 // again until that is acknowledged, and what changes after it was handed over comes.
 func startWithoutPosition(p *probe) {

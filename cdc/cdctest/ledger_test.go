@@ -90,6 +90,8 @@ func take(t *testing.T, step string, stream cdc.Stream, feed cdc.Feed) {
 // scripted is a source of these batches.
 type scripted []cdc.Batch
 
+func (s scripted) Identity() string { return "scripted" }
+
 func (s scripted) Exclusive() bool { return true }
 
 func (s scripted) Open(context.Context, string) (cdc.Stream, error) {

@@ -2,6 +2,7 @@ package cdctest
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -120,7 +121,8 @@ func (f *life) advanceLocked(from, to string) bool {
 	if from != l.checkpoint {
 		return false
 	}
-	n := slices.IndexFunc(f.pending, func(d delivery) bool { return d.position == to })
+	position := to[strings.LastIndexByte(to, '\n')+1:] // behind the source's name
+	n := slices.IndexFunc(f.pending, func(d delivery) bool { return d.position == position })
 	if n < 0 {
 		l.problemLocked("the checkpoint moved to %q, which no batch of the stream carried", to)
 	}
@@ -133,7 +135,7 @@ func (f *life) advanceLocked(from, to string) bool {
 		}
 	}
 	f.pending = f.pending[n+1:]
-	f.stored = append(f.stored, to)
+	f.stored = append(f.stored, position)
 	l.checkpoint = to
 	return true
 }

@@ -109,6 +109,20 @@ func (s *server) rig() cdctest.Rig {
 	}
 }
 
+func (s *server) Identity() string {
+	switch s.flaw {
+	case "has no identity":
+		return ""
+	case "another identity once it is open":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return "memory, read to " + strconv.Itoa(s.acked)
+	case "a secret in its identity":
+		return "memory of hunter2"
+	}
+	return "memory"
+}
+
 func (s *server) Exclusive() bool { return !s.shared != (s.flaw == "lies about being exclusive") }
 
 func (s *server) position(n int) string { return fmt.Sprintf("%d:%d", s.generation, n) }

@@ -10,6 +10,7 @@ type check struct {
 }
 
 var checks = []check{
+	{"identity", nil, identity},
 	{"start without a position", nil, startWithoutPosition},
 	{"resume", nil, resume},
 	{"redeliver after a crash", nil, redeliver},

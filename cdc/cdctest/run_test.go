@@ -33,6 +33,9 @@ func TestRun(t *testing.T) {
 // too are not listed.
 func TestFlaws(t *testing.T) {
 	for flaw, check := range map[string]string{
+		"has no identity":                          "identity",
+		"another identity once it is open":         "identity",
+		"a secret in its identity":                 "identity",
 		"panics over nothing":                      "start without a position",
 		"says once that changes were lost":         "start without a position",
 		"loses what changes during the flush":      "start without a position",

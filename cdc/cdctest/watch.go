@@ -89,6 +89,12 @@ func (f *watchedFeed) Resign(ctx context.Context, holder string) error {
 	return err
 }
 
+// Refuse implements cdc.Feed.
+func (f *watchedFeed) Refuse(ctx context.Context, problem string) error {
+	_, err := f.enter(ctx, entry{Step: stepReport, Report: Report{Problem: problem}})
+	return err
+}
+
 // Report implements cdc.Feed.
 func (f *watchedFeed) Report(ctx context.Context, problem string, warnings []string, _ string, _ time.Time, lag time.Duration, _ map[string]uint64) error {
 	_, err := f.enter(ctx, entry{Step: stepReport, Report: Report{Problem: problem, Warnings: warnings, Lag: lag}})

@@ -260,7 +260,7 @@ func (f *wrongFeed) Advance(ctx context.Context, server, from, to string) (bool,
 	if len(f.names) == 0 || err != nil || !ok {
 		return ok, err
 	}
-	if err := f.source.stream.Ack(ctx, to); err != nil {
+	if err := f.source.stream.Ack(ctx, to[strings.LastIndexByte(to, '\n')+1:]); err != nil {
 		return false, err
 	}
 	names := f.names

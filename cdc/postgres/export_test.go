@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -9,9 +10,9 @@ import (
 	"github.com/tandem-cache/tandem/cdc"
 )
 
-// PositionLSN returns the LSN of a position.
+// PositionLSN returns the LSN of a position, or of a checkpoint, which has the source's name in a line before.
 func PositionLSN(s string) (pglogrepl.LSN, bool) {
-	p, err := parsePosition(s)
+	p, err := parsePosition(s[strings.LastIndexByte(s, '\n')+1:])
 	return p.lsn, err == nil
 }
 

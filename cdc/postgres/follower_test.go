@@ -54,6 +54,8 @@ func (f *feed) Advance(_ context.Context, _, from, to string) (bool, error) {
 func (f *feed) Lead(context.Context, string, time.Duration) (bool, error) { return true, nil }
 func (f *feed) Resign(context.Context, string) error                      { return nil }
 
+func (f *feed) Refuse(context.Context, string) error { return nil }
+
 func (f *feed) Report(_ context.Context, problem string, _ []string, _ string, _ time.Time, lag time.Duration, _ map[string]uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

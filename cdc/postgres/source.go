@@ -8,19 +8,22 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-cache/tandem/cdc"
 )
 
 // Source follows one slot. Its methods may be called from any goroutine.
 type Source struct {
-	cfg   Config
-	every time.Duration // between two statuses; 0: by the server's settings; else a test has set it
+	cfg      Config
+	database string
+	every    time.Duration // between two statuses; 0: by the server's settings; else a test has set it
 
 	mu       sync.Mutex        // guards the fields below
 	barren   string            // the slot's restart, when a stream found that the log from there is gone; "": none did
@@ -36,7 +39,26 @@ func NewSource(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg}, nil
+	conn, err := pgconn.ParseConfig(cfg.ConnString)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: Config.ConnString: %w", err)
+	}
+	return &Source{cfg: cfg, database: cmp.Or(conn.Database, conn.User)}, nil
+}
+
+// Identity implements cdc.Source: the database, the slot and the publication. It does not tell two servers apart that have all three in
+// common, as the shards of a database may: give the slots of such servers different names.
+func (s *Source) Identity() string {
+	return fmt.Sprintf("postgres %s/%s/%s", printable(s.database), s.cfg.Slot, printable(s.cfg.Publication))
+}
+
+// printable is a name of at most 63 bytes, as the server takes it, with what can't be printed written out.
+func printable(name string) string {
+	quoted := strconv.Quote(name)
+	if quoted == `"`+name+`"` {
+		return name
+	}
+	return quoted
 }
 
 // Select implements cdc.Selector.

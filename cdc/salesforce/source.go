@@ -41,6 +41,9 @@ func NewSource(cfg Config) (*Source, error) {
 	return &Source{cfg: cfg, size: cfg.Window}, nil
 }
 
+// Identity implements cdc.Source: the topic. The org, which only a login tells, is in each position.
+func (s *Source) Identity() string { return "salesforce " + s.cfg.Topic }
+
 // Exclusive implements cdc.Source: the service sends the same events to everybody who asks, and counts them each time.
 func (s *Source) Exclusive() bool { return false }
 

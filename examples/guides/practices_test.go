@@ -222,6 +222,7 @@ func TestSettle(t *testing.T) {
 
 type noSource struct{}
 
-func (noSource) Exclusive() bool { return true }
+func (noSource) Identity() string { return "nothing" }
+func (noSource) Exclusive() bool  { return true }
 
 func (noSource) Open(context.Context, string) (cdc.Stream, error) { return nil, cdc.ErrBusy }

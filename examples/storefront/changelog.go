@@ -74,6 +74,9 @@ func (l *changelog) parse(position string) (next uint64, ok bool) {
 	return next, err == nil
 }
 
+// Identity implements cdc.Source.
+func (l *changelog) Identity() string { return "storefront changelog" }
+
 // Exclusive implements cdc.Source.
 func (l *changelog) Exclusive() bool { return true }
 

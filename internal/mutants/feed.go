@@ -10,7 +10,7 @@ var feedMutations = []mutation{
 	{
 		name: "feed-checkpoint-first", rule: "the checkpoint moves after the invalidations of its batch",
 		file: sessionFile,
-		old:  "\tif err := s.f.invalidate(ctx, w); err != nil {\n\t\treturn err\n\t}\n\tto := w.batch.Position\n",
+		old:  "\tif err := s.f.invalidate(ctx, w); err != nil {\n\t\treturn err\n\t}\n",
 		new:  "\tdefer func() { _ = s.f.invalidate(ctx, w) }()\n\tto := w.batch.Position\n",
 		pkg:  "cdc", run: "^TestFailoverWithinABatch$",
 	},
@@ -31,7 +31,7 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "feed-idle-checkpoint-not-compared", rule: "a checkpoint that was forgotten is noticed while nothing happens",
-		file: sessionFile, old: `case stored != s.position || server != s.server:`, new: `case stored == "another" || server != s.server:`,
+		file: sessionFile, old: `case stored != s.stored || server != s.server:`, new: `case stored == "another" || server != s.server:`,
 		pkg: "cdc", run: "^TestSteppedDown$",
 	},
 	{
@@ -56,12 +56,12 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "fallback-unconnected-fresh", rule: "a report of no connection proves nothing",
-		file: "tier/feed.go", old: `if status.Connected && lately {`, new: `if lately {`,
+		file: "tier/feed.go", old: `if status.Connected && lately && !recent(s.refused) {`, new: `if lately && !recent(s.refused) {`,
 		pkg: "tier", run: "^TestReconnectingFeedStaysFresh$",
 	},
 	{
 		name: "fallback-late-report-counts", rule: "a report that was long under way proves nothing",
-		file: "tier/feed.go", old: `if status.Connected && lately {`, new: `if status.Connected {`,
+		file: "tier/feed.go", old: `if status.Connected && lately && !recent(s.refused) {`, new: `if status.Connected && !recent(s.refused) {`,
 		pkg: "tier", run: "^TestLateReportProvesNothing$",
 	},
 	{
@@ -163,5 +163,35 @@ var feedMutations = []mutation{
 		name: "retry-after-ignored", rule: "a source is left alone for as long as its error says",
 		file: "cdc/follower.go", old: `wait = max(retry.next(), retryAfter(err))`, new: `wait = retry.next()`,
 		pkg: "cdc", run: "^TestRetryAfter$",
+	},
+	{
+		name: "feed-another-source-followed", rule: "a checkpoint of another source is refused",
+		file: "cdc/checkpoint.go", old: `if c.source == "" || c.source == id {`, new: `if true {`,
+		pkg: "cdc", run: "^TestCheckpointOfAnotherSource$",
+	},
+	{
+		name: "feed-no-checkpoint-no-flush", rule: "a feed without a checkpoint of its source is flushed",
+		file: sessionFile, old: `	if !s.uncovered {`, new: `	if true {`,
+		pkg: "cdc", run: "^TestNoCheckpoint$/^nothing_comes$",
+	},
+	{
+		name: "feed-no-checkpoint-batch-first", rule: "a feed without a checkpoint is flushed before its first batch counts",
+		file: sessionFile, old: `w.flush = cmp.Or(w.flush, noCheckpoint)`, new: `_ = w`,
+		pkg: "cdc", run: "^TestNoCheckpoint$/^a_batch_comes$",
+	},
+	{
+		name: "feed-connected-before-the-flush", rule: "a feed that is to be flushed first is not connected before",
+		file: "cdc/report.go", old: `broken == "" && !covering`, new: `broken == ""`,
+		pkg: "cdc", run: "^TestNoCheckpoint$",
+	},
+	{
+		name: "feed-refused-source-unheard", rule: "while a follower of another source is refused the feed is not fresh",
+		file: "tier/feed.go", old: `		s.freshUntil.Store(0)`, new: ``,
+		pkg: "tier", run: "^TestRefusedFollowerMakesItsFeedFallBack$",
+	},
+	{
+		name: "feed-fresh-beside-a-refused-source", rule: "the report of one source's follower does not make the feed fresh while another's is refused",
+		file: "tier/feed.go", old: `lately && !recent(s.refused) {`, new: `lately {`,
+		pkg: "tier", run: "^TestRefusedFollowerMakesItsFeedFallBack$",
 	},
 }

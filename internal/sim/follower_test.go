@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tandem-cache/tandem/cdc"
@@ -36,9 +37,13 @@ func (p *pod) follow(ctx context.Context) {
 	_ = f.Run(ctx)
 }
 
-// Open implements cdc.Source. Unlike most sources it lets two followers in.
+// Identity implements cdc.Source.
+func (s *source) Identity() string { return "sim" }
+
+// Exclusive implements cdc.Source.
 func (s *source) Exclusive() bool { return true }
 
+// Open implements cdc.Source. Unlike most sources it lets two followers in.
 func (s *source) Open(_ context.Context, from string) (cdc.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,6 +116,12 @@ func (st *stream) Lag() (time.Duration, bool) {
 // Close implements cdc.Stream.
 func (*stream) Close(context.Context) error { return nil }
 
+// positionOf takes the name of the source off a checkpoint.
+func positionOf(checkpoint string) string {
+	_, position, _ := strings.Cut(checkpoint, "\n")
+	return position
+}
+
 // A witness is the feed of a pod that tells when a change is acknowledged.
 type witness struct {
 	cdc.Feed
@@ -121,7 +132,7 @@ type witness struct {
 func (w witness) Advance(ctx context.Context, server, from, to string) (bool, error) {
 	ok, err := w.Feed.Advance(ctx, server, from, to)
 	if ok && err == nil {
-		n, _ := strconv.Atoi(to)
+		n, _ := strconv.Atoi(positionOf(to))
 		w.world.ackedByFeed(n)
 	}
 	return ok, err

@@ -150,4 +150,4 @@ func (c *cluster) snapshot() (s snapshot) {
 }
 
 // position is a feed's checkpoint in the master.
-func (c *cluster) position(key string) string { return c.current().HGet(key, "position") }
+func (c *cluster) position(key string) string { return positionOf(c.current().HGet(key, "position")) }
