@@ -57,6 +57,6 @@ func (sp *space) concerned(kind string) bool {
 	case entityName:
 		return sp.entities.has(kind)
 	default:
-		return rest == sp.strategy.feed
+		return slices.Contains(sp.strategy.feeds, rest)
 	}
 }

@@ -114,7 +114,7 @@ func (sp *space) explain(ctx context.Context, id string) (Explanation, error) {
 	c := sp.cache
 	e := Explanation{
 		At: time.Now().UTC(), Key: sp.key(id), Pod: c.pod.String(), Strategy: sp.strategy.String(),
-		Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0, Trusted: c.isTrusted(),
+		Fallback: sp.fallback(), Trusted: c.isTrusted(),
 	}
 	x := explainer{space: sp, id: id, known: make(map[string]uint64)}
 	x.l1, e.Loading = x.lookL1()

@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (x *extra) otherFeeds() []*feedState {
 // otherFeeds are the feeds, besides the space's own, that cover an entry which stands on names.
 func (sp *space) otherFeeds(names []remote.Name) (feeds []*feedState) {
 	for _, n := range names {
-		if feed, ok := strings.CutPrefix(n.Text, feedName); ok && feed != sp.strategy.feed {
+		if feed, ok := strings.CutPrefix(n.Text, feedName); ok && !slices.Contains(sp.strategy.feeds, feed) {
 			feeds = append(feeds, sp.cache.feedNamed(feed))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -318,13 +319,22 @@ func (c *Cache) freshFor(s *feedState) time.Duration {
 }
 
 // current says whether what was read from the source at an instant of the cache's clock is not too old: it may be any age while
-// the feed is fresh, and so are those that cover what it was made from; and FallbackTTL otherwise.
+// every feed of the space is fresh, and so are those that cover what it was made from; and FallbackTTL otherwise.
 func (sp *space) current(now, read time.Duration, also []*feedState) bool {
-	fresh := sp.feed == nil || sp.feed.isFresh(now)
+	fresh := true
+	for _, feed := range sp.feeds {
+		fresh = fresh && feed.isFresh(now)
+	}
 	for _, feed := range also {
 		fresh = fresh && feed.isFresh(now)
 	}
 	return fresh || now-read < sp.cache.cfg.FallbackTTL
+}
+
+// fallback says whether one of the space's feeds is not fresh.
+func (sp *space) fallback() bool {
+	now := sp.cache.now()
+	return slices.ContainsFunc(sp.feeds, func(feed *feedState) bool { return !feed.isFresh(now) })
 }
 
 func (s *feedState) isFresh(now time.Duration) bool { return int64(now) < s.freshUntil.Load() }

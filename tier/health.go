@@ -70,7 +70,7 @@ type SpaceHealth struct {
 	Name     string `json:"name"`
 	Bucket   string `json:"bucket"`   // in its domain's health
 	Strategy string `json:"strategy"` // as Strategy.String writes it
-	Fallback bool   `json:"fallback"` // its feed is silent: entries live for FallbackTTL
+	Fallback bool   `json:"fallback"` // one of its feeds is silent: entries live for FallbackTTL
 
 	// Changed are paths within its values that the codec did not bring back as they were, at most 16; see SpaceConfig.AllowLoss.
 	Changed []string `json:"changed,omitempty"`
@@ -161,7 +161,7 @@ func (c *Cache) Health(ctx context.Context) Health {
 	for _, sp := range c.spaces {
 		h.Spaces = append(h.Spaces, SpaceHealth{
 			Name: sp.name, Bucket: sp.bucket, Strategy: sp.strategy.String(),
-			Fallback: sp.feed != nil && c.freshFor(sp.feed) <= 0, Changed: sp.trips.changedPaths(),
+			Fallback: sp.fallback(), Changed: sp.trips.changedPaths(),
 		})
 		h.Warnings = append(h.Warnings, sp.tripWarnings()...)
 	}
@@ -252,7 +252,7 @@ func (c *Cache) feedHealth(feed string) (FeedHealth, bool) {
 		h.Problem, h.Refused = refusal, true
 	}
 	for _, sp := range c.spaces {
-		if sp.strategy.feed == feed {
+		if slices.Contains(sp.strategy.feeds, feed) {
 			h.Spaces = append(h.Spaces, sp.name)
 		}
 	}

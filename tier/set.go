@@ -23,8 +23,8 @@ import (
 // Here the strategy's TTL bounds how long that lasts; a space with a feed refuses Set, and takes [Space.SetWith] or [Space.Snapshot], which
 // do not have the race. v depends on its key alone: what its loader records with [DependsOn], Set does not know.
 func (s *Space[V]) Set(ctx context.Context, id string, v V) error {
-	if feed := s.core.strategy.feed; feed != "" {
-		return fmt.Errorf("tier: set %s: the feed %q keeps this space true, and a value from before Set could outlive its change: use SetWith, or take a Snapshot before the write", shown(s.core.key(id)), feed)
+	if feeds := s.core.strategy.feeds; len(feeds) > 0 {
+		return fmt.Errorf("tier: set %s: the feed %q keeps this space true, and a value from before Set could outlive its change: use SetWith, or take a Snapshot before the write", shown(s.core.key(id)), feeds[0])
 	}
 	snap, err := s.core.snapshot(ctx, id)
 	if err != nil {

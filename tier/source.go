@@ -116,8 +116,8 @@ func expiry(at, life time.Duration) time.Duration {
 // entryCost is about what e takes in memory, beside what any entry does.
 func (sp *space) entryCost(e *local.Entry) int64 {
 	cost := local.SizeOf(e.ID) + local.SizeOf(e.Names)
-	if sp.feed != nil { // its name, and the space's, are there once
-		cost -= local.SizeOf(sp.feedName.Text)
+	for _, feed := range sp.ofFeeds { // their names, and the space's, are there once
+		cost -= local.SizeOf(feed.Text)
 	}
 	cost -= local.SizeOf(sp.spaceName.Text)
 	if sp.cost != nil && !isAbsent(e.Value) {

@@ -140,8 +140,8 @@ func NewSpace[V any](c *Cache, cfg SpaceConfig[V]) (*Space[V], error) {
 		format: newFormat(cfg), cost: eraseCost(cfg.Cost),
 		spaceName: local.NewName(SpaceName(cfg.Name), 0),
 	}
-	if cfg.Strategy.feed != "" {
-		core.feedName = local.NewName(feedName+cfg.Strategy.feed, 0)
+	for _, feed := range cfg.Strategy.feeds {
+		core.ofFeeds = append(core.ofFeeds, local.NewName(feedName+feed, 0))
 	}
 	core.trips.keeps.Store(core.format.normalizes || c.cfg.CheckRoundTrip)
 	if err := c.addSpace(core); err != nil {
@@ -275,15 +275,15 @@ type space struct {
 	bucket      string
 	number      uint32
 	strategy    Strategy
-	feed        *feedState // nil: no feed covers it
-	loadMany    manyLoader // nil: none
+	feeds       []*feedState // as strategy.feeds
+	loadMany    manyLoader   // nil: none
 	loadTimeout time.Duration
 	negativeTTL time.Duration
 	schema      uint32
 	format      format
 	cost        func(any) int64 // SpaceConfig.Cost; nil: values are measured
 	spaceName   local.Name      // made once: every entry has it
-	feedName    local.Name      // the same; zero without a feed
+	ofFeeds     []local.Name    // the same, of its feeds
 	trips       roundTrips
 	tooLarge    sometimes
 	unstorable  sometimes
@@ -317,28 +317,23 @@ func (c *Cache) addSpace(sp *space) error {
 	d.spaces = append(d.spaces, sp)
 	c.spaces = append(c.spaces, sp)
 	c.byName[sp.name] = sp
-	if sp.strategy.feed != "" {
-		sp.feed = c.addFeedLocked(sp.strategy.feed)
+	for _, feed := range sp.strategy.feeds {
+		sp.feeds = append(sp.feeds, c.addFeedLocked(feed))
 	}
 	return nil
 }
 
 // feedNames are the feeds that cover the space.
-func (sp *space) feedNames() []string {
-	if sp.strategy.feed == "" {
-		return nil
-	}
-	return []string{sp.strategy.feed}
-}
+func (sp *space) feedNames() []string { return sp.strategy.feeds }
 
 func (sp *space) key(id string) string { return sp.name + ":" + id }
 
 // names are what an entry of id stands on, all at tick.
 func (sp *space) names(id string, tick uint64, tags []remote.Name) []local.Name {
-	names := make([]local.Name, 0, 3+len(tags))
+	names := make([]local.Name, 0, 2+len(sp.ofFeeds)+len(tags))
 	names = append(names, local.NewName(Key(sp.name, id), tick), sp.spaceName.At(tick))
-	if sp.strategy.feed != "" {
-		names = append(names, sp.feedName.At(tick))
+	for _, feed := range sp.ofFeeds {
+		names = append(names, feed.At(tick))
 	}
 	for _, tag := range tags {
 		names = append(names, local.NewName(tag.Text, tag.Tick))

@@ -41,7 +41,7 @@ func declare(t *testing.T, c *tier.Cache, feed string, routes cdc.Routes) {
 
 type unopened struct{ cdc.Source }
 
-func (*unopened) Identity() string { return "unopened" }
+func (unopened) Identity() string { return "unopened" }
 
 // productRoute outdates what depends on a product.
 func productRoute() cdc.Route {

@@ -96,8 +96,8 @@ func (w *watcher) covering() map[string]*feedState {
 	defer c.mu.RUnlock()
 	feeds := make(map[string]*feedState)
 	for _, sp := range c.spaces {
-		if sp.feed != nil {
-			feeds[sp.strategy.feed] = sp.feed
+		for i, feed := range sp.feeds {
+			feeds[sp.strategy.feeds[i]] = feed
 		}
 	}
 	return feeds

@@ -194,4 +194,21 @@ var feedMutations = []mutation{
 		file: "tier/feed.go", old: `lately && !recent(s.refused) {`, new: `lately {`,
 		pkg: "tier", run: "^TestRefusedFollowerMakesItsFeedFallBack$",
 	},
+	{
+		name: "feeds-first-alone-covers", rule: "a space stands on each of its feeds: a flush of any outdates it",
+		file: "tier/space.go", old: `for _, feed := range sp.ofFeeds {
+		names = append`, new: `for _, feed := range sp.ofFeeds[:min(1, len(sp.ofFeeds))] {
+		names = append`,
+		pkg: "tier", run: "^TestSpaceOfTwoFeeds$",
+	},
+	{
+		name: "feeds-one-fresh-is-enough", rule: "a space falls back when any of its feeds is not fresh",
+		file: "tier/feed.go", old: `fresh = fresh && feed.isFresh(now)
+	}
+	for`, new: `fresh = feed.isFresh(now)
+		break
+	}
+	for`,
+		pkg: "tier", run: "^TestSpaceOfTwoFeeds$",
+	},
 }

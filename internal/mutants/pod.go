@@ -56,7 +56,7 @@ var readMutations = []mutation{
 	},
 	{
 		name: "name-of-feed", rule: "an entry stands on the feed that covers its space",
-		file: "tier/space.go", old: `names = append(names, sp.feedName.At(tick))`, new: ``,
+		file: "tier/space.go", old: `names = append(names, feed.At(tick))`, new: ``,
 		pkg: "tier", run: "^TestJoinerAfterInvalidationLoadsAgain$/^Feed.Flush$",
 	},
 	{
