@@ -85,7 +85,7 @@ func TestLinesOfAStandby(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var active, standby written
 		w := newWorld(t, batch("a"))
-		w.shared, w.lostBelow = true, 1
+		w.shared, w.bare, w.lostBelow = true, true, 1
 		first := w.config()
 		first.Logger = active.logger()
 		_, stopFirst := run(t, first)
