@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -45,6 +46,7 @@ type Bus struct {
 	done  chan struct{}      // closed when run has returned
 	clock func() instant
 	stats counters
+	blind atomic.Bool // the server did not tell who it is, when it was asked last
 
 	subscription trouble         // why there is none
 	head         trouble         // why it can't be read
@@ -110,6 +112,10 @@ func (b *Bus) Close(ctx context.Context) error {
 		return fmt.Errorf("bus: close: %w", ctx.Err())
 	}
 }
+
+// Blind reports whether Redis, when it was asked last, did not tell this user who it is: the user may not run INFO. Each new subscription
+// then costs a Resync.
+func (b *Bus) Blind() bool { return b.blind.Load() }
 
 // Notify broadcasts m as a notice: unnumbered, and lost to whoever is not listening.
 func (b *Bus) Notify(ctx context.Context, m Message) error {

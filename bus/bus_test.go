@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -226,8 +227,8 @@ func TestJournalAndHead(t *testing.T) {
 			t.Errorf("head: got %v; want n 2 and a lineage of 16 digits", head)
 		}
 		journal := client.XRange(t.Context(), "shop:{bus}:journal", "-", "+").Val()
-		if len(journal) != 2 || journal[0].ID != "1-0" || journal[1].ID != "2-0" || journal[0].Values["p"] == "" {
-			t.Errorf("journal: got %v; want the messages 1-0 and 2-0", journal)
+		if len(journal) != 2 || !strings.HasPrefix(journal[0].ID, "1-") || !strings.HasPrefix(journal[1].ID, "2-") || journal[0].Values["p"] == "" {
+			t.Errorf("journal: got %v; want the messages 1 and 2", journal)
 		}
 	})
 }

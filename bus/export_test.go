@@ -19,7 +19,7 @@ func Replay(ctx context.Context, client *redis.Client, name string, n uint64) (i
 	if err != nil {
 		return 0, err
 	}
-	_, missing, err := b.after(ctx, place{head.lineage, n})
+	_, missing, err := b.after(ctx, place{lineage: head.lineage, n: n})
 	return len(missing), err
 }
 
@@ -33,3 +33,6 @@ func OpenWithClocks(cfg Config, clocks func() (wall, mono time.Duration)) *Bus {
 		return instant{wall, mono}
 	})
 }
+
+// Next is the mark of the message that follows one with a mark.
+func Next(mark uint64, payload []byte) uint64 { return place{mark: mark}.next(payload) }

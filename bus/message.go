@@ -128,6 +128,7 @@ var errUnreadable = errors.New("bus: unreadable message")
 type frame struct {
 	lineage string
 	n       uint64 // 0 for a notice
+	mark    uint64 // as the journal has it; 0: not known
 	payload []byte
 }
 

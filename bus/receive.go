@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ func (r *receiver) catchUp(ctx context.Context) (err error) {
 			}
 		}
 		if r.at.lineage == head.lineage && r.at.n >= head.n {
+			r.at.mark = head.mark // the same, unless one of the two is not known
 			r.bus.cfg.Handler.Fresh(asOf)
 			return nil
 		}
@@ -57,12 +59,15 @@ func (r *receiver) catchUp(ctx context.Context) (err error) {
 }
 
 // follows says whether the journal leads from where the receiver is to its head. A head behind the receiver is that of a server
-// which forgot, and leads nowhere.
+// which forgot, and leads nowhere; so does one whose messages are others.
 func (r *receiver) follows(head place, missing []frame) bool {
 	if head.lineage != r.at.lineage {
 		return false
 	}
-	return head.n == r.at.n || len(missing) > 0 && missing[0].n == r.at.n+1
+	if head.n == r.at.n {
+		return head.isAt(r.at)
+	}
+	return len(missing) > 0 && missing[0].n == r.at.n+1
 }
 
 // resync starts anew at a place of the journal that was read before: what is published up to there the owner makes good.
@@ -86,7 +91,11 @@ func (r *receiver) received(ctx context.Context, msg any) bool {
 		return r.take(ctx, []byte(msg.Payload))
 	case *redis.Subscription: // what was published before is in the journal
 		r.bus.subscription.note(nil)
+		// Where the server does not tell who it is, it may be another one, or have forgotten what this pod never heard.
 		r.bus.stats.subscriptions.Add(1)
+		if r.bus.blind.Load() {
+			r.at = place{}
+		}
 		r.try(r.catchUp(ctx))
 	}
 	return true // a pong
@@ -117,6 +126,7 @@ func (r *receiver) take(ctx context.Context, raw []byte) bool {
 
 // hand gives a numbered message to the owner.
 func (r *receiver) hand(ctx context.Context, f frame) error {
+	r.at.mark = cmp.Or(f.mark, r.at.next(f.payload))
 	r.at.n = f.n
 	m, err := decode(f.payload)
 	if err == nil {

@@ -425,20 +425,56 @@ func TestJournalIsBounded(t *testing.T) {
 	}
 }
 
+// users are the rules of who may run INFO and who may not.
+var users = map[string]string{"may run INFO": "+info", "may not": "-info"}
+
+// startFor starts a server with the user app.
+func startFor(t *testing.T, rule string) *servertest.Redis {
+	t.Helper()
+	return servertest.StartRedis(t, "--user", "app", "on", "nopass", "~*", "&*", "+@all", "-@dangerous", rule)
+}
+
 // A server that was told to follow another, and has not synchronised, still holds the journal that it had. It hears nothing of what the
 // other publishes.
 func TestDemotedServerProvesNothing(t *testing.T) {
-	server := servertest.StartRedis(t)
-	b, r := open(t, server.Addr)
-	r.awaitFresh(t)
-	if err := connect(t, server.Addr).ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
-		t.Fatal(err)
+	for user, rule := range users {
+		t.Run(user, func(t *testing.T) {
+			server := startFor(t, rule)
+			r := newRecorder()
+			b := openFor(t, dialingAs(t, server.Addr, newGate()), r)
+			r.awaitFresh(t)
+			if err := connect(t, server.Addr).ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+				t.Fatal(err)
+			}
+			demoted := time.Now()
+			eventually(t, "refused", func() bool { return b.Stats().FailedProbes > 2 })
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.fresh.After(demoted) {
+				t.Errorf("fresh as of %s after the server was demoted", r.fresh.Sub(demoted))
+			}
+		})
 	}
-	demoted := time.Now()
-	eventually(t, "refused", func() bool { return b.Stats().FailedProbes > 2 })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.fresh.After(demoted) {
-		t.Errorf("fresh as of %s after the server was demoted", r.fresh.Sub(demoted))
+}
+
+// Where the server does not tell who it is, it may have forgotten, between two subscriptions, what this pod never heard.
+func TestBlindSubscriptionBeginsAnew(t *testing.T) {
+	for user, rule := range users {
+		t.Run(user, func(t *testing.T) {
+			server := startFor(t, rule)
+			r := newRecorder()
+			b := openFor(t, dialingAs(t, server.Addr, newGate()), r)
+			eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
+			r.awaitFresh(t)
+			before := r.count("resync")
+			if err := connect(t, server.Addr).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "subscribed anew", func() bool { return b.Stats().Subscriptions == 2 })
+			r.awaitFresh(t)
+			if anew := r.count("resync") > before; anew != (rule == "-info") {
+				t.Errorf("it began anew: %v", anew)
+			}
+		})
 	}
 }

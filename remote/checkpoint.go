@@ -2,13 +2,22 @@ package remote
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-cache/tandem/internal/script"
 )
 
 // Checkpoint returns the position up to which the changes of feed are applied, or "", and the identity of the server that holds
 // it: another after a restart or a promotion, which may have lost the last writes.
 func (s *Store) Checkpoint(ctx context.Context, feed string) (position, server string, err error) {
 	reply, err := checkpointScript.Run(ctx, s.client, []string{s.feedKey(feed)}).StringSlice()
+	if err == nil && reply[1] == unknownServer {
+		reply, err = s.witness(ctx, feed)
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("remote: checkpoint of %.128q: %w", feed, err)
 	}
@@ -33,9 +42,70 @@ func (s *Store) Forget(ctx context.Context, feed string) error {
 //	2 failover: the new master has the checkpoint 7, and not the deletes
 //	3 follower: 7 to 8, and the deletes are lost for good
 func (s *Store) Advance(ctx context.Context, feed, server, from, to string) (bool, error) {
-	n, err := advanceScript.Run(ctx, s.client, []string{s.feedKey(feed)}, server, from, to).Int()
-	if err != nil {
-		return false, fmt.Errorf("remote: advance %.128q: %w", feed, err)
+	if token, ok := strings.CutPrefix(server, witnessed); ok {
+		n, err := witnessScript(token).EvalSha(ctx, s.client, []string{s.feedKey(feed)}, "move", from, to).Int()
+		if script.IsUnknown(err) {
+			return false, nil
+		}
+		return n == 1, wrapAdvance(feed, err)
 	}
-	return n == 1, nil
+	n, err := advanceScript.Run(ctx, s.client, []string{s.feedKey(feed)}, server, from, to).Int()
+	return n == 1, wrapAdvance(feed, err)
 }
+
+func wrapAdvance(feed string, err error) error {
+	if err != nil {
+		return fmt.Errorf("remote: advance %.128q: %w", feed, err)
+	}
+	return nil
+}
+
+const (
+	unknownServer = "?"       // checkpoint.lua's answer to a user who may not run INFO
+	witnessed     = "script:" // begins an identity that is the token of a script
+)
+
+// witness reads the checkpoint of feed where the server does not tell this user who it is. The identity is then the token of a script that
+// this Store has run there: a server that knows the script is the one where it was run, and has been running since.
+//
+// A token is never sent twice, not even by the client's own retry:
+//
+//	1 we: send the script to a master, which runs it; the answer gets lost
+//	2 failover
+//	3 the client: sends the same text to the new master, and both know it
+func (s *Store) witness(ctx context.Context, feed string) ([]string, error) {
+	keys := []string{s.feedKey(feed)}
+	if token, ok := s.tokens.Load(feed); ok {
+		reply, err := witnessScript(token.(string)).EvalSha(ctx, s.client, keys, "read").StringSlice()
+		if !script.IsUnknown(err) {
+			return identified(reply, err)
+		}
+	}
+	cmd := redis.NewCmd(ctx, "eval", newWitness{}, len(keys), keys[0], "read")
+	_ = s.client.Process(ctx, cmd) // its error is cmd's
+	reply, err := cmd.StringSlice()
+	if err == nil {
+		s.tokens.Store(feed, reply[0])
+	}
+	return identified(reply, err)
+}
+
+// identified turns the script's answer, token and position, into position and identity.
+func identified(reply []string, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []string{reply[1], witnessed + reply[0]}, nil
+}
+
+func witnessText(token string) string {
+	return "local token = '" + token + "'\n" + moveLua + witnessLua
+}
+
+func witnessScript(token string) *redis.Script { return redis.NewScript(witnessText(token)) }
+
+// newWitness is the text of a witness with a new token each time that it is sent.
+type newWitness struct{}
+
+// MarshalBinary is called by go-redis for each attempt to send a command.
+func (newWitness) MarshalBinary() ([]byte, error) { return []byte(witnessText(rand.Text())), nil }

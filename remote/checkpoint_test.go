@@ -5,7 +5,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/remote"
 )
 
@@ -37,65 +36,25 @@ func TestCheckpointMovesByComparison(t *testing.T) {
 	})
 }
 
-// A server that was started again, or promoted, may have forgotten the invalidations that the checkpoint is to follow. It has the
-// checkpoint from before, and must not move it.
-func TestCheckpointStaysOnAnotherServer(t *testing.T) {
-	for name, replace := range map[string]func(*servertest.Redis, *redis.Client){
-		"restarted": func(server *servertest.Redis, client *redis.Client) {
-			if err := client.Save(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
-			server.Stop()
-			server.Start()
-		},
-		"promoted": func(_ *servertest.Redis, client *redis.Client) {
-			for _, master := range [][2]string{{"127.0.0.1", "1"}, {"no", "one"}} {
-				if err := client.Do(t.Context(), "replicaof", master[0], master[1]).Err(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := servertest.StartRedis(t)
-			client := redis.NewClient(&redis.Options{Addr: server.Addr})
-			t.Cleanup(func() { _ = client.Close() })
-			s := remote.New(client, "shop")
-			_, identity, err := s.Checkpoint(t.Context(), "f")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if moved, err := s.Advance(t.Context(), "f", identity, "", "1"); !moved || err != nil {
-				t.Fatalf("got %v, %v; want it moved", moved, err)
-			}
-			replace(server, client)
-			if moved, err := s.Advance(t.Context(), "f", identity, "1", "2"); moved || err != nil {
-				t.Errorf("got %v, %v; want it refused", moved, err)
-			}
-			position, now, err := s.Checkpoint(t.Context(), "f")
-			if position != "1" || now == identity || now == "" || err != nil {
-				t.Errorf("at %q of %q, %v; want 1, of another server than %q", position, now, err, identity)
-			}
-			if moved, err := s.Advance(t.Context(), "f", now, "1", "2"); !moved || err != nil {
-				t.Errorf("by who knows the server: got %v, %v; want it moved", moved, err)
-			}
-		})
-	}
-}
-
 // A server that was told to follow another, and has not synchronised, still holds the checkpoint that it had.
 func TestDemotedServerHasNoCheckpoint(t *testing.T) {
-	server := servertest.StartRedis(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr})
-	t.Cleanup(func() { _ = client.Close() })
-	s := remote.New(client, "shop")
-	if _, _, err := s.Checkpoint(t.Context(), "feed"); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if position, server, err := s.Checkpoint(t.Context(), "feed"); err == nil {
-		t.Errorf("got %q, %q; want an error", position, server)
+	for user := range users {
+		t.Run(user, func(t *testing.T) {
+			server := startRedis(t)
+			s := storeOf(t, server, user)
+			for _, demote := range []bool{false, true} {
+				if demote {
+					if err := admin(t, server).ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if position, server, err := s.Checkpoint(t.Context(), "feed"); demote != (err != nil) {
+					t.Errorf("demoted %v: got %q, %q, %v", demote, position, server, err)
+				}
+				if tick, err := s.LastTick(t.Context(), 0); demote != (err != nil) {
+					t.Errorf("demoted %v: got tick %d, %v", demote, tick, err)
+				}
+			}
+		})
 	}
 }

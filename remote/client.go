@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -48,6 +49,8 @@ type Store struct {
 
 	indexCapacity int           // a test has less of it
 	indexLife     time.Duration // a test has less of it
+
+	tokens sync.Map // feed → the token of the script that tells its server; see witness
 }
 
 // New returns the part of Redis that belongs to the cache called name. It does not talk to Redis.

@@ -112,16 +112,23 @@ func leaseMS(life time.Duration) int64 {
 	return min(max(life, time.Millisecond), MaxLease).Milliseconds()
 }
 
-// lastOf reads the counter from a pipeline's answer; 0: there is none.
+// lastOf reads the counter from a pipeline's answer; 0: there is none that means something. Whoever takes the next tick makes it anew.
 func lastOf(tick *redis.StringCmd) (uint64, error) {
 	text, err := tick.Result()
 	if errors.Is(err, redis.Nil) {
 		return 0, nil
 	}
+	if isSpoilt(err) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	return parseTick(text)
+	last, err := parseTick(text)
+	if err != nil || last > LatestTick() {
+		return 0, nil //nolint:nilerr // see above
+	}
+	return last, nil
 }
 
 func parseLease(cmd *redis.Cmd) (Lease, error) {

@@ -11,8 +11,6 @@ import (
 )
 
 var (
-	//go:embed lua/run_id.lua
-	runID string
 	//go:embed lua/tick.lua
 	tickLua string
 	//go:embed lua/note.lua
@@ -35,6 +33,10 @@ var (
 	releaseLua string
 	//go:embed lua/checkpoint.lua
 	checkpointLua string
+	//go:embed lua/move.lua
+	moveLua string
+	//go:embed lua/witness.lua
+	witnessLua string
 	//go:embed lua/advance.lua
 	advanceLua string
 	//go:embed lua/lead.lua
@@ -50,17 +52,17 @@ var (
 
 	// These write to bounded keys only, and run while Redis is full: invalidations and followers go on. The counter and a checkpoint are a hash
 	// of a few fields each, a lease is a string that expires, and the table has a fixed count of buckets of a fixed size.
-	tickScript        = script.NewBounded(runID + tickLua)
+	tickScript        = script.NewBounded(script.Reign + tickLua)
 	touchScript       = script.NewBounded(noteLua + touchLua)
 	claimScript       = script.NewBounded(noteLua + claimLua)
-	bucketBeginScript = script.NewBounded(bucketBeginLua)
+	bucketBeginScript = script.NewBounded(noteLua + bucketBeginLua)
 	bucketEndScript   = script.NewBounded(bucketEndLua)
 	acquireScript     = redis.NewScript(acquireLua)
 	fillScript        = redis.NewScript(fillLua)
 	renewScript       = redis.NewScript(renewLua)
 	releaseScript     = redis.NewScript(releaseLua)
-	checkpointScript  = script.NewBounded(runID + checkpointLua)
-	advanceScript     = script.NewBounded(runID + advanceLua)
+	checkpointScript  = script.NewBounded(script.Reign + checkpointLua)
+	advanceScript     = script.NewBounded(script.Reign + moveLua + advanceLua)
 	leadScript        = script.NewBounded(leadLua)
 	resignScript      = redis.NewScript(resignLua)
 	indexAddScript    = redis.NewScript(indexAddLua)

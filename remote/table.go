@@ -3,8 +3,8 @@ package remote
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/redis/go-redis/v9"
@@ -120,6 +120,9 @@ func (s *Store) Judge(ctx context.Context, values [][]Name) (valid []bool, whole
 			}
 		}
 	})
+	if isSpoilt(err) {
+		err = a.otherError()
+	}
 	if err != nil {
 		return valid, true, fmt.Errorf("remote: judge %d values: %w", len(values), err)
 	}
@@ -157,11 +160,35 @@ func newInquiry(values [][]Name) *inquiry {
 	return a
 }
 
-// answer is the tick and the floor of a name. go-redis gives 0 for an absent member; a floor and a tick are above 0.
+// otherError is the first error that does not say that something else lies in the place of a bucket.
+func (a *inquiry) otherError() error {
+	for _, cmd := range a.cmds {
+		if cmd != nil && cmd.Err() != nil && !isSpoilt(cmd.Err()) {
+			return cmd.Err()
+		}
+	}
+	return nil
+}
+
+// answer is the tick and the floor of a name. go-redis gives 0 for an absent member; a floor and a tick are above 0. A bucket with a floor
+// that is no tick has none; a name at a score that is none is dead.
 func (a *inquiry) answer(name string) (tick, floor uint64) {
 	scores := a.cmds[bucketOf(name)].Val()
-	return uint64(scores[a.places[name]]), uint64(scores[len(scores)-1])
+	if len(scores) == 0 { // something else lies there
+		return 0, 0
+	}
+	if floor := scores[len(scores)-1]; isTick(floor) {
+		tick := scores[a.places[name]]
+		if tick != 0 && !isTick(tick) {
+			return math.MaxUint64, uint64(floor)
+		}
+		return uint64(tick), uint64(floor)
+	}
+	return 0, 0
 }
+
+// isTick reports whether a score may be a tick.
+func isTick(score float64) bool { return score > 0 && score <= float64(LatestTick()) }
 
 // MakeTable makes the buckets that are missing.
 //
@@ -180,7 +207,7 @@ func (s *Store) MakeTable(ctx context.Context, seen uint64) error {
 	nonce := rand.Text()
 	err = s.bounded(ctx, bucketBeginScript, func(p redis.Pipeliner, begin *redis.Script) {
 		for _, b := range missing {
-			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce, LatestTick())
 		}
 	})
 	if err != nil {
@@ -201,40 +228,53 @@ func (s *Store) MakeTable(ctx context.Context, seen uint64) error {
 	return nil
 }
 
+// missingBuckets are those without a floor that means something, and those with a score that no tick has.
 func (s *Store) missingBuckets(ctx context.Context) ([]int, error) {
-	cmds := make([]*redis.FloatCmd, bucketCount)
-	err := s.exec(ctx, func(p redis.Pipeliner) {
-		for b := range cmds {
-			cmds[b] = p.ZScore(ctx, s.bucketKey(b), "floor")
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("remote: look at the table: %w", err)
-	}
+	floors, highest, err := s.lookAtTable(ctx)
 	var missing []int
-	for b, cmd := range cmds {
-		if errors.Is(cmd.Err(), redis.Nil) {
+	for b := range floors {
+		if !isTick(floors[b]) || !isTick(highest[b]) {
 			missing = append(missing, b)
 		}
 	}
-	return missing, nil
+	return missing, err
 }
 
 // highest is the highest tick that the table knows; 0: it is empty.
 func (s *Store) highest(ctx context.Context) (tick uint64, err error) {
-	cmds := make([]*redis.ZSliceCmd, bucketCount)
+	_, highest, err := s.lookAtTable(ctx)
+	for _, score := range highest {
+		if isTick(score) {
+			tick = max(tick, uint64(score))
+		}
+	}
+	return tick, err
+}
+
+// lookAtTable returns each bucket's floor and highest score; 0: there is none, or something else lies in its place.
+func (s *Store) lookAtTable(ctx context.Context) (floors, highest [bucketCount]float64, err error) {
+	var floorCmds [bucketCount]*redis.FloatCmd
+	var highestCmds [bucketCount]*redis.ZSliceCmd
 	err = s.exec(ctx, func(p redis.Pipeliner) {
-		for b := range cmds {
-			cmds[b] = p.ZRevRangeWithScores(ctx, s.bucketKey(b), 0, 0)
+		for b := range bucketCount {
+			floorCmds[b] = p.ZScore(ctx, s.bucketKey(b), "floor")
+			highestCmds[b] = p.ZRevRangeWithScores(ctx, s.bucketKey(b), 0, 0)
 		}
 	})
-	if err != nil {
-		return 0, fmt.Errorf("remote: look at the table: %w", err)
+	if err != nil && !isSpoilt(err) {
+		return floors, highest, fmt.Errorf("remote: look at the table: %w", err)
 	}
-	for _, cmd := range cmds {
-		for _, name := range cmd.Val() {
-			tick = max(tick, uint64(name.Score))
+	for b := range bucketCount {
+		if err := highestCmds[b].Err(); err != nil && !isSpoilt(err) {
+			return floors, highest, fmt.Errorf("remote: look at the table: %w", err)
+		}
+		floors[b] = floorCmds[b].Val()
+		if top := highestCmds[b].Val(); len(top) > 0 {
+			highest[b] = top[0].Score
 		}
 	}
-	return tick, nil
+	return floors, highest, nil
 }
+
+// isSpoilt reports whether something else than expected lies at a key of ours.
+func isSpoilt(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }

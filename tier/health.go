@@ -125,6 +125,9 @@ type FeedHealth struct {
 	Follower map[string]uint64 `json:"follower"`
 }
 
+const blindProblem = "the user of Redis may not run INFO, so Redis does not tell when it was started again or replaced: each new subscription " +
+	"empties L1, and before Redis 7.0 no follower can keep a checkpoint; grant it +info"
+
 // Health asks Redis for a sign of life and says how the cache is.
 func (c *Cache) Health(ctx context.Context) Health {
 	h := Health{
@@ -147,6 +150,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 		b := c.bus.Stats()
 		h.Bus = &BusHealth{Subscriptions: b.Subscriptions, Heard: b.Heard, Replayed: b.Replayed, Gaps: b.Gaps, FailedProbes: b.FailedProbes}
 		h.L1.FreshForSeconds = max(0, c.trustLeft().Seconds())
+		if c.bus.Blind() {
+			h.Problems = append(h.Problems, blindProblem)
+		}
 		h.Problems = append(h.Problems, c.stats.failing.problems()...)
 		h.Warnings = append(append(h.Warnings, c.settingWarnings(ctx)...), c.subscriptionWarnings()...)
 	}

@@ -16,7 +16,7 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "feed-server-not-compared", rule: "the checkpoint moves only on the server that it was read from",
-		file: "remote/lua/advance.lua", old: `if run_id() ~= ARGV[1] then return 0 end`, new: ``,
+		file: "remote/lua/advance.lua", old: `if run ~= ARGV[1] then return 0 end`, new: ``,
 		pkg: "remote", run: "^TestCheckpointStaysOnAnotherServer$",
 	},
 	{
@@ -76,7 +76,7 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "feed-demoted-has-a-checkpoint", rule: "a server that was told to follow another has no checkpoint",
-		file: "remote/lua/run_id.lua", old: `if string.find(replication, 'role:slave', 1, true) then`, new: `if false then`,
+		file: "remote/lua/checkpoint.lua", old: `if replica then`, new: `if false then`,
 		pkg: "remote", run: "^TestDemotedServerHasNoCheckpoint$",
 	},
 	{
@@ -151,12 +151,12 @@ var feedMutations = []mutation{
 	},
 	{
 		name: "lease-taken", rule: "a lease is not taken from its holder",
-		file: "remote/lua/lead.lua", old: `if holder and holder ~= ARGV[1] then return 0 end`, new: ``,
+		file: "remote/lua/lead.lua", old: `if held and holder ~= ARGV[1] then return 0 end`, new: ``,
 		pkg: "remote", run: "^TestLead$",
 	},
 	{
 		name: "lease-resigned-for-another", rule: "only its holder gives a lease back",
-		file: "remote/lua/resign.lua", old: `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`, new: `redis.call('DEL', KEYS[1])`,
+		file: "remote/lua/resign.lua", old: `if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`, new: `redis.call('DEL', KEYS[1])`,
 		pkg: "remote", run: "^TestLead$",
 	},
 	{

@@ -34,7 +34,7 @@ var tableMutations = []mutation{
 	},
 	{
 		name: "table-nonce-ignored", rule: "a bucket gets its floor only if the nonce still stands",
-		file: "remote/lua/bucket_end.lua", old: ` == 0 then return 0 end`, new: ` == 0 then end`,
+		file: "remote/lua/bucket_end.lua", old: ` ~= 1 then return 0 end`, new: ` ~= 1 then end`,
 		pkg: "remote", run: "^TestInvalidationStopsTheMakingOfABucket$",
 	},
 	{
@@ -128,13 +128,13 @@ var tickMutations = []mutation{
 	},
 	{
 		name: "tick-server-not-compared", rule: "a counter that another server made is known by its run id",
-		file: "remote/lua/tick.lua", old: ` or had[2] ~= run`, new: ``,
+		file: "remote/lua/tick.lua", old: ` or run and not same(had[2], run)`, new: ``,
 		pkg: "remote", run: "^TestTicksJumpOnAnotherServer$",
 	},
 	{
 		name: "tick-promotion-unnoticed", rule: "a counter on a server that was promoted jumps, though the server has its run id",
-		file: "remote/lua/run_id.lua", old: ` .. '/' .. (string.match(replication, 'master_replid:(%x+)') or '')`, new: ``,
-		pkg: "remote", run: "^TestTicksJumpAfterAPromotion$",
+		file: "internal/script/lua/reign.lua", old: `string.match(info, 'master_replid:(%x+)')`, new: `string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')`,
+		pkg: "remote", run: "^TestServerThatIsPromotedAgainIsAnother$",
 	},
 	{
 		name: "tick-implausible-believed", rule: "a tick far ahead of the clock is not believed: it would use up the counter",
@@ -147,9 +147,49 @@ var tickMutations = []mutation{
 		pkg: "remote", run: "^TestCounterLostAloneGoesOn$",
 	},
 	{
-		name: "tick-end-unnoticed", rule: "where Redis's numbers end no tick is given out",
-		file: "remote/lua/tick.lua", old: `if last >= 9007199254740992 then`, new: `if false then`,
-		pkg: "remote", run: "^TestTicksEnd$",
+		name: "tick-implausible-seen", rule: "a tick that no pod would believe is not taken for seen: it would use up the counter",
+		file: "remote/lua/tick.lua", old: `if seen > latest then`, new: `if false then`,
+		pkg: "remote", run: "^TestImplausibleTicks$",
+	},
+	{
+		name: "tick-blind-stands", rule: "a counter whose reign is not to be known runs with the clock",
+		file: "remote/lua/tick.lua", old: `if not run then last = math.max(last, now + ahead) end`, new: ``,
+		pkg: "remote", run: "^TestForgottenTicksAreNotGivenOutAgain$",
+	},
+	{
+		name: "reign-of-the-version-before", rule: "the identity as the version before wrote it is the same reign",
+		file: "internal/script/lua/reign.lua", old: `string.match(stored or '', '/%x*$') == identity or stored`, new: `stored`,
+		pkg: "remote", run: "^TestReignAsTheVersionBeforeWroteIt$",
+	},
+	{
+		name: "checkpoint-witness-anywhere", rule: "a server that does not know the witness is another",
+		file: "remote/checkpoint.go", old: `witnessScript(token).EvalSha(ctx, s.client, []string{s.feedKey(feed)}, "move"`, new: `witnessScript(token).Run(ctx, s.client, []string{s.feedKey(feed)}, "move"`,
+		pkg: "remote", run: "^TestCheckpointStaysOnAnotherServer$",
+	},
+	{
+		name: "checkpoint-witness-sent-twice", rule: "a witness is another each time that it is sent",
+		file: "remote/checkpoint.go", old: `[]byte(witnessText(rand.Text()))`, new: `[]byte(witnessText(rand.Text()[:0] + "A"))`,
+		pkg: "remote", run: "^TestWitnessIsNotSentTwice$",
+	},
+	{
+		name: "spoilt-counter-believed", rule: "a counter that holds no tick is lost",
+		file: "remote/lua/tick.lua", old: `if n and n >= 0 and n < latest and n % 1 == 0 then return n end`, new: `if n then return n end`,
+		pkg: "remote", run: "^TestSpoiltCounterBeginsAnew$",
+	},
+	{
+		name: "spoilt-bucket-believed", rule: "a bucket with a score that no tick has is lost",
+		file: "remote/lua/note.lua", old: `if highest and highest <= latest then return floor end`, new: `return floor`,
+		pkg: "remote", run: "^TestSpoiltBucketIsMadeAgain$",
+	},
+	{
+		name: "spoilt-checkpoint-kept", rule: "something else in the place of a checkpoint is deleted",
+		file: "remote/lua/move.lua", old: `if type(position) == 'table' then`, new: `if false then`,
+		pkg: "remote", run: "^TestSpoiltFeedBeginsAnew$",
+	},
+	{
+		name: "spoilt-lease-held", rule: "a lease of a feed that never ends is nobody's",
+		file: "remote/lua/lead.lua", old: ` and left >= 0 and left <= tonumber(ARGV[3])`, new: ``,
+		pkg: "remote", run: "^TestSpoiltFeedBeginsAnew$",
 	},
 	{
 		name: "tick-reading-takes", rule: "reading the counter gives out no tick",
@@ -167,7 +207,7 @@ var leaseMutations = []mutation{
 	},
 	{
 		name: "fill-without-marker", rule: "a fill whose marker is gone stores nothing",
-		file: "remote/lua/fill.lua", old: `if not current or `, new: `if current and `,
+		file: "remote/lua/fill.lua", old: `if type(current) ~= 'string' or `, new: `if current and `,
 		pkg: "remote", run: "^TestFillOnlyOverItsOwnMarker$",
 	},
 	{
@@ -276,7 +316,7 @@ const (
 	beginBuckets = `	nonce := rand.Text()
 	err = s.bounded(ctx, bucketBeginScript, func(p redis.Pipeliner, begin *redis.Script) {
 		for _, b := range missing {
-			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce)
+			begin.EvalSha(ctx, p, []string{s.bucketKey(b)}, nonce, LatestTick())
 		}
 	})
 	if err != nil {

@@ -9,10 +9,16 @@ package script
 
 import (
 	"context"
+	_ "embed" // Lua
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// Reign is Lua that scripts may begin with: reign() returns the identity of the server's reign, and same(stored, identity) compares.
+//
+//go:embed lua/reign.lua
+var Reign string
 
 // allowOOM is the first line of a script that runs while Redis is full.
 const allowOOM = "#!lua flags=allow-oom\n"

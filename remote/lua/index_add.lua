@@ -9,7 +9,10 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i, index in ipairs(KEYS) do
   local ends = index .. ':ends' -- of the same slot: the name is in braces
-  redis.call('ZADD', index, 'GT', ARGV[4 + i], entry)
+  if type(redis.pcall('ZADD', index, 'GT', ARGV[4 + i], entry)) == 'table' then -- something else lies there
+    redis.call('DEL', index)
+    redis.call('ZADD', index, ARGV[4 + i], entry)
+  end
   if life == 0 then
     redis.call('ZREM', ends, entry)
   else

@@ -1,9 +1,18 @@
--- Notes the names ARGV[first] to ARGV[last] at a tick in a bucket {name → tick} of the table. Returns
+-- floor_of returns the floor of a bucket of the table {name → tick}, as text. nil: it has none that means something, since there is no bucket,
+-- or something else lies there, or it has a score that no tick has: one above latest is believed by no pod.
+local function floor_of(bucket, latest)
+  local floor = redis.pcall('ZSCORE', bucket, 'floor')
+  if not floor or type(floor) == 'table' or not (tonumber(floor) and tonumber(floor) > 0) then return nil end
+  local highest = tonumber(redis.call('ZREVRANGE', bucket, 0, 0, 'WITHSCORES')[2])
+  if highest and highest <= latest then return floor end
+end
+
+-- Notes the names ARGV[first] to ARGV[last] at a tick in a bucket. Returns
 --   0 where the bucket has no floor: nothing is known there, and storing would pretend otherwise;
 --   1 where a name or the floor may have stood at this tick or above, or a name came twice;
 --   2 where the tick is news of each name.
 local function note(bucket, tick, capacity, first, last)
-  local floor = redis.call('ZSCORE', bucket, 'floor')
+  local floor = floor_of(bucket, tonumber(tick) + 316224000000000) -- 10 years
   if not floor then
     redis.call('DEL', bucket) -- with the nonce of whoever is making the bucket: its floor would be too low
     return 0

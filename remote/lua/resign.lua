@@ -1,3 +1,3 @@
 -- Gives the lease of a feed back. KEYS: lease. ARGV: holder.
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1

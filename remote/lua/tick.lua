@@ -4,23 +4,39 @@
 -- Each reign begins further ahead of the clock than the one before. Did it jump from the counter alone, two failovers soon after each
 -- other could give out ticks twice: 1 the counter is replicated, 2 a second reign jumps and gives out ticks, 3 a replica is promoted
 -- that has heard of neither, and jumps to the same place.
+-- Where the reign is not to be known, the counter runs with the clock instead, as far ahead as it is: what a server that forgot gives out
+-- is above what was given out before, since its clock is. Then reading it stores it as well, which a replica refuses.
 local function text(n) return string.format('%.0f', n) end
-local had = redis.call('HMGET', KEYS[1], 'last', 'run', 'ahead')
-local seen, jump = tonumber(ARGV[1]), tonumber(ARGV[3])
-local least = tonumber(ARGV[4]) -- nil: not known
-if not had[1] and not least then return '' end
+local run, replica = reign()
+if replica then return redis.error_reply('READONLY the counter of ticks is asked of a replica') end
+local had = redis.pcall('HMGET', KEYS[1], 'last', 'run', 'ahead')
+if had.err then -- something else lies there
+  redis.call('DEL', KEYS[1])
+  had = {}
+end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local last, run, ahead = tonumber(had[1] or '0'), run_id(), tonumber(had[3] or '0')
-local moved = not had[1] or had[2] ~= run
+local latest = now + 316224000000000 -- 10 years: no pod believes a tick that is further ahead, and 2^53 is near
+local function tick(stored)
+  local n = tonumber(stored or '')
+  if n and n >= 0 and n < latest and n % 1 == 0 then return n end
+end
+local seen, jump = tonumber(ARGV[1]), tonumber(ARGV[3])
+if seen > latest then return redis.error_reply('tick ' .. ARGV[1] .. ' is more than ten years ahead of the clock') end
+local least = tonumber(ARGV[4]) -- nil: not known
+local last, ahead = tick(had[1]), tick(had[3]) or 0
+if not last and not least then return '' end
+local moved = not last or run and not same(had[2], run)
 if moved then
-  ahead = had[1] and math.max(ahead, last - now) + jump or math.max(jump, seen - now, least - now)
+  ahead = last and math.max(ahead, last - now) + jump or math.max(jump, seen - now, least - now)
   last = now + ahead
 end
+if not run then last = math.max(last, now + ahead) end
 if ARGV[2] == 'take' then last = math.max(last, now, seen) + 1 end
 last = math.max(last, seen) -- also when read: what was seen elsewhere was given out before this counter was made
-if last >= 9007199254740992 then return redis.error_reply('the counter of ticks is used up: delete ' .. KEYS[1]) end -- 2^53
-if moved or ARGV[2] == 'take' or tonumber(had[1]) < seen then
-  redis.call('HSET', KEYS[1], 'last', text(last), 'run', run, 'ahead', text(ahead))
+if moved then
+  redis.call('HSET', KEYS[1], 'last', text(last), 'run', run or '', 'ahead', text(ahead))
+elseif not run or ARGV[2] == 'take' or tonumber(had[1]) < last then
+  redis.call('HSET', KEYS[1], 'last', text(last))
 end
 return text(last)
