@@ -23,7 +23,9 @@ var users = map[string]*redis.Options{
 // startRedis starts a Redis that has a user without the dangerous commands.
 func startRedis(t *testing.T, args ...string) *servertest.Redis {
 	t.Helper()
-	return servertest.StartRedis(t, append([]string{"--user", "app", "on", "nopass", "~*", "&*", "+@all", "-@dangerous"}, args...)...)
+	return servertest.StartRedis(t, append([]string{
+		"--user", "app", "on", "nopass", "~*", "&*", "+@all", "-@dangerous", "--repl-diskless-sync-delay", "0",
+	}, args...)...)
 }
 
 func admin(t *testing.T, server *servertest.Redis) *redis.Client {
