@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,6 +64,33 @@ func TestTestsExist(t *testing.T) {
 					t.Errorf("%s: there is no %s in %s", m.name, name, pkg)
 				}
 			}
+		}
+	}
+}
+
+// A copy that lacks a package of ours does not compile, whatever the mutation.
+func TestTheCopyIsWhole(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := exec.Command("go", "list", "-deps", "-test", "-f", "{{.ImportPath}} {{.Dir}}")
+	for _, pkg := range append(packages(mutations()), simulation) {
+		list.Args = append(list.Args, "./"+pkg)
+	}
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		_, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		rel, err := filepath.Rel(root, dir)
+		if dir == "" || err != nil || !filepath.IsLocal(rel) {
+			continue // not ours
+		}
+		if !slices.ContainsFunc(copied, func(c string) bool { return rel == c || strings.HasPrefix(rel, c+string(filepath.Separator)) }) {
+			t.Errorf("%s is not among the directories that are copied", rel)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 // copied are the directories that the mutated packages and their tests are built from, besides the files at the root.
 var copied = []string{
-	"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "script"), filepath.Join("internal", "servertest"), filepath.Join("internal", "doctable"),
-	filepath.FromSlash(simulation),
+	"local", "remote", "bus", "tier", "cdc", filepath.Join("internal", "episode"), filepath.Join("internal", "script"),
+	filepath.Join("internal", "servertest"), filepath.Join("internal", "doctable"), filepath.FromSlash(simulation),
 }
 
 // moduleRoot is the directory of the module that the working directory belongs to.
