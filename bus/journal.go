@@ -77,8 +77,8 @@ func (p place) next(payload []byte) uint64 {
 		return 0
 	}
 	h := sha1.New()
-	fmt.Fprintf(h, "%d %d %s", p.mark, len(payload), payload[:min(len(payload), markedBytes)])
-	return binary.BigEndian.Uint64(h.Sum(nil)) >> 12 // the first 13 digits in hex: Redis's numbers are exact to 53 bits
+	_, _ = fmt.Fprintf(h, "%d %d %s", p.mark, len(payload), payload[:min(len(payload), markedBytes)]) // a hash takes everything
+	return binary.BigEndian.Uint64(h.Sum(nil)) >> 12                                                  // the first 13 digits in hex: Redis's numbers are exact to 53 bits
 }
 
 // isAt reports whether p and q, which have the same lineage and number, stand for the same messages, as far as that is known.

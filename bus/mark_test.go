@@ -179,11 +179,11 @@ func TestSpoiltHeadAndJournalBeginAnew(t *testing.T) {
 			} {
 				head := key == "shop:{bus}:head"
 				hash, stream := strings.HasPrefix(spoil, "hset"), strings.HasPrefix(spoil, "xadd")
-				if !(head && hash || !head && stream) { // else the key is as it was, but for this
+				if kept := head && hash || !head && stream; !kept { // else the key is as it was, but for this
 					client.Del(t.Context(), key)
 				}
 				var args []any
-				for _, arg := range strings.Fields(spoil) {
+				for arg := range strings.FieldsSeq(spoil) {
 					switch arg {
 					case "KEY":
 						arg = key
