@@ -89,26 +89,33 @@ func rewound(promotions []*promotion, moves []moved) map[*promotion]instant {
 // check holds the histories against the promises.
 func check(h *histories, w *world) (*report, error) {
 	r := newReport(w)
-	promised, acknowledged := make(floors), make(floors) // with and without the exemption after a promotion
+	promised, acknowledged := newEras(w.failovers), newEras(w.failovers) // with and without the exemption after a promotion
 	done := rewound(w.promotions, h.moves)
+	stands := func(m moved) instant {
+		if p := lostBy(w.promotions, m.begin, m.end); p != nil {
+			return done[p]
+		}
+		return m.end
+	}
 	for _, m := range h.moves {
 		acknowledged.add(m.end, m.rows)
-		switch p := lostBy(w.promotions, m.begin, m.end); {
-		case p == nil:
-			promised.add(m.end, m.rows)
-		case done[p] != 0:
-			promised.add(done[p], m.rows)
+		if at := stands(m); at != 0 {
+			promised.add(at, m.rows)
 		}
 		r.Acknowledged += len(m.rows)
 	}
-	own := make(map[string]floors) // by process
+	went := settle(w.failovers, h.moves, stands, func(at instant, rows versions) {
+		promised.add(at, rows)
+		acknowledged.add(at, rows)
+	})
+	own := make(map[string]*eras) // by process
 	for _, c := range h.calls {
 		if !c.ok {
 			continue
 		}
 		r.Direct += len(c.rows)
 		if own[c.pod] == nil {
-			own[c.pod] = make(floors)
+			own[c.pod] = newEras(w.failovers)
 		}
 		own[c.pod].add(c.end, c.rows)
 		acknowledged.add(c.end, c.rows)
@@ -122,12 +129,16 @@ func check(h *histories, w *world) (*report, error) {
 		f.seal()
 	}
 	for _, pod := range h.pods {
+		if own[pod] == nil {
+			own[pod] = newEras(w.failovers)
+		}
 		seen := newSightings()
 		err := h.eachRead(pod, func(x reads) {
 			seen.add(x)
 			r.Reads += x.count
 			r.ByTier[x.tier] += x.count
 			r.notLost(x, promised, acknowledged)
+			r.notUndone(x, went)
 			r.notBackwards(x, own[pod])
 		})
 		if err != nil {
@@ -142,7 +153,7 @@ func check(h *histories, w *world) (*report, error) {
 }
 
 // notLost is promise 1: no read that starts later than MaxStaleness after an acknowledgement returns an older value.
-func (r *report) notLost(x reads, promised, acknowledged floors) {
+func (r *report) notLost(x reads, promised, acknowledged *eras) {
 	r.Lost.Checked += x.count
 	age, old := promised.age(x.last, x.got)
 	if age > maxStaleness {
@@ -156,7 +167,7 @@ func (r *report) notLost(x reads, promised, acknowledged floors) {
 }
 
 // notBackwards is promise 2, where a pod certainly has applied an invalidation: its own Invalidate had returned.
-func (r *report) notBackwards(x reads, own floors) {
+func (r *report) notBackwards(x reads, own *eras) {
 	r.Backwards.Checked += x.count
 	age, old := own.age(x.last, x.got)
 	if age > 0 {

@@ -36,6 +36,7 @@ func faults() []fault {
 		{"acl-revoked", "redis", revoke},
 		{"postgres", "postgres", restartPostgres},
 		{"ddl", "postgres", alter},
+		{"pg-promote", "postgres", promoteStandby},
 	}
 }
 

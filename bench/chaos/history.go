@@ -135,7 +135,8 @@ type call struct {
 // moved is an advance of the checkpoint.
 type moved struct {
 	begin, end instant
-	position   uint64
+	position   uint64 // the place in the log
+	timeline   uint64
 	rows       versions
 }
 
@@ -188,7 +189,8 @@ func (h *histories) take(name, kind string, f []string, open map[instant]int) er
 			h.calls[i] = c
 		}
 	case "F":
-		h.moves = append(h.moves, moved{p.instant(f[0]), p.instant(f[1]), p.lsn(f[2]), p.versions(f[3])})
+		position, timeline := p.position(f[2])
+		h.moves = append(h.moves, moved{p.instant(f[0]), p.instant(f[1]), position, timeline, p.versions(f[3])})
 	case "C":
 		h.commits = append(h.commits, call{pod: name, begin: p.instant(f[0]), end: p.instant(f[1]), rows: p.versions(f[2])})
 	case "L":
@@ -261,16 +263,25 @@ func (p *parser) versions(text string) versions {
 	return v
 }
 
-// lsn reads "7312345678901234567/1/16/B374D848+9f3ab2c1", a position of the source, as the place in the log.
-func (p *parser) lsn(text string) uint64 {
+// position reads "7312345678901234567/2@30001/16/B374D848+9f3ab2c1", a position of the source, as the place in the log and the timeline.
+func (p *parser) position(text string) (lsn, timeline uint64) {
 	place, _, _ := strings.Cut(text, "+")
 	parts := strings.Split(place, "/")
 	if len(parts) != 4 {
 		p.err = errors.Join(p.err, fmt.Errorf("position %q", text))
-		return 0
+		return 0, 0
 	}
-	high, err1 := strconv.ParseUint(parts[2], 16, 32)
-	low, err2 := strconv.ParseUint(parts[3], 16, 32)
+	number, _, _ := strings.Cut(parts[1], "@")
+	timeline, err := strconv.ParseUint(number, 10, 32)
+	p.err = errors.Join(p.err, err)
+	return p.lsn(parts[2] + "/" + parts[3]), timeline
+}
+
+// lsn reads "16/B374D848".
+func (p *parser) lsn(text string) uint64 {
+	left, right, _ := strings.Cut(text, "/")
+	high, err1 := strconv.ParseUint(left, 16, 32)
+	low, err2 := strconv.ParseUint(right, 16, 32)
 	p.err = errors.Join(p.err, err1, err2)
 	return high<<32 | low
 }

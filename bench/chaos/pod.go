@@ -299,9 +299,9 @@ func (p *pod) write(ctx context.Context, random *rand.Rand) {
 	every(ctx, writeEvery, func() {
 		limited, cancel := context.WithTimeout(ctx, callLimit)
 		defer cancel()
-		query, id := `UPDATE items SET version = version + 1 WHERE id = $1 RETURNING id, version`, 1+random.IntN(shelfRows)
+		query, id := raiseItem, 1+random.IntN(shelfRows)
 		if random.IntN(8) == 0 {
-			query, id = `UPDATE items SET version = version + 1 WHERE shelf = $1 RETURNING id, version`, 1+random.IntN(shelves)
+			query, id = raiseShelf, 1+random.IntN(shelves)
 		}
 		if random.IntN(6) == 0 {
 			p.set(limited, 1+random.IntN(shelfRows))
@@ -331,7 +331,7 @@ func (p *pod) set(ctx context.Context, id int) {
 	var raised versions
 	var begin instant
 	_, err := p.items.SetWith(ctx, text, func(ctx context.Context) (v versionsValue, err error) {
-		raised, err = raise(ctx, p.db, p.history, `UPDATE items SET version = version + 1 WHERE id = $1 RETURNING id, version`, id)
+		raised, err = raise(ctx, p.db, p.history, raiseItem, id)
 		for _, r := range raised {
 			v.IDs, v.Versions = append(v.IDs, r.id), append(v.Versions, r.version)
 		}
@@ -352,6 +352,14 @@ func (p *pod) set(ctx context.Context, id int) {
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
+
+// The statements that raise versions. After a failover they go on above all that the primary before had: a version that was taken back is never
+// given again. See failover.
+const (
+	raiseItems = `UPDATE items SET version = greatest(version, (SELECT base FROM era)) + 1 `
+	raiseItem  = raiseItems + `WHERE id = $1 RETURNING id, version`
+	raiseShelf = raiseItems + `WHERE shelf = $1 RETURNING id, version`
+)
 
 // raise commits new versions and writes them down.
 func raise(ctx context.Context, db querier, h *history, query string, id int) (raised versions, err error) {

@@ -32,6 +32,7 @@ type report struct {
 	Apart        int            `json:"loads_without_redis"`
 
 	Promotions    []*promotion  `json:"promotions"`
+	Failovers     []*failover   `json:"failovers"`
 	Exempt        int           `json:"exempt"` // lines of reads between a promotion and the end of the rewind
 	ExemptWorstMS float64       `json:"exempt_worst_ms"`
 	Staleness     []percentiles `json:"staleness"`
@@ -63,7 +64,7 @@ type percentiles struct {
 func newReport(w *world) *report {
 	r := &report{
 		Pods: w.o.pods, Duration: w.o.duration.String(), Seed: w.o.seed, Sabotage: w.o.sabotage, BoundMS: milliseconds(maxStaleness),
-		ByTier: make(map[string]int), Promotions: w.promotions, Incidents: w.faults, w: w,
+		ByTier: make(map[string]int), Promotions: w.promotions, Failovers: w.failovers, Incidents: w.faults, w: w,
 	}
 	for _, p := range w.pods {
 		r.Failed += p.errors.Load()
@@ -91,6 +92,11 @@ func (r *report) verdict() error {
 	for _, p := range r.Promotions {
 		if p.Rewind == 0 {
 			errs = append(errs, errors.New("after a promotion the feed was not rewound before the end"))
+		}
+	}
+	for _, f := range r.Failovers {
+		if f.Followed == 0 {
+			errs = append(errs, errors.New("after a failover of PostgreSQL the feed did not follow the new primary before the end"))
 		}
 	}
 	return errors.Join(errs...)
@@ -144,6 +150,10 @@ func (r *report) print(out io.Writer) {
 	}
 	if len(r.Promotions) > 0 {
 		say(out, fmt.Sprintf("until then %d lines of reads were exempt, the oldest %.0f ms after the lost acknowledgement", r.Exempt, r.ExemptWorstMS))
+	}
+	for _, f := range r.Failovers {
+		say(out, fmt.Sprintf("failover at %s to timeline %d: %d rows went back; the feed followed %.0f ms after",
+			f.Cut.sub(r.w.began).Round(time.Second), f.Timeline, f.Lost, milliseconds(f.Followed)))
 	}
 	r.printStaleness(out)
 	say(out, "\nfaults")

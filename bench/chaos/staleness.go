@@ -47,7 +47,7 @@ func (s *sightings) saw(row rowVersion, committed instant) (at instant, ok bool)
 func (r *report) staleness(h *histories) {
 	samples := make(map[string][]time.Duration)
 	for _, c := range h.commits {
-		if len(c.rows) != 1 || c.rows[0].id <= shelfRows {
+		if len(c.rows) != 1 || c.rows[0].id <= shelfRows || undone(r.w.failovers, c.rows[0]) {
 			continue
 		}
 		last := instant(0)

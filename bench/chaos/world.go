@@ -28,14 +28,18 @@ type world struct {
 
 	master, replica *servertest.RedisServer
 	dirs            map[*servertest.RedisServer]string
-	link            *proxy // of the replication
-	postgres        *servertest.PostgresServer
+	link            *proxy                     // of the replication
+	postgres        *servertest.PostgresServer // the primary
+	standby         *servertest.PostgresServer // while a fault has one
+	database        *proxy                     // before the primary, whichever it is
+	databaseURL     string                     // through database
 	pods, followers []*child
 
 	history    *history // of the program's own probe
 	began      instant
 	faults     []*incident
 	promotions []*promotion
+	failovers  []*failover
 }
 
 func newWorld(ctx context.Context, o options, out io.Writer) (w *world, err error) {
@@ -87,6 +91,15 @@ func (w *world) startServers(ctx context.Context) error {
 	if w.postgres, err = servertest.NewPostgres(dir, "wal_sender_timeout=4s"); err != nil {
 		return err
 	}
+	u, err := url.Parse(w.postgres.URL)
+	if err != nil {
+		return err
+	}
+	if w.database, err = newProxy("database", u.Host); err != nil {
+		return err
+	}
+	u.Host = w.database.addr
+	w.databaseURL = u.String()
 	return w.fill(ctx)
 }
 
@@ -99,7 +112,9 @@ func (w *world) fill(ctx context.Context) error {
 	_, err = conn.Exec(ctx, fmt.Sprintf(`
 		CREATE TABLE items (id int PRIMARY KEY, shelf int NOT NULL, version bigint NOT NULL DEFAULT 1);
 		INSERT INTO items SELECT id, CASE WHEN id <= %d THEN 1 + id %% %d ELSE 0 END FROM generate_series(1, %d) id;
-		CREATE INDEX ON items (shelf)`, shelfRows, shelves, rows))
+		CREATE INDEX ON items (shelf);
+		CREATE TABLE era (base bigint NOT NULL);
+		INSERT INTO era VALUES (0)`, shelfRows, shelves, rows))
 	return err
 }
 
@@ -134,7 +149,7 @@ func (w *world) makeFleet() error {
 		if err != nil {
 			return err
 		}
-		u, err := url.Parse(w.postgres.URL)
+		u, err := url.Parse(w.databaseURL)
 		if err != nil {
 			return err
 		}
@@ -154,7 +169,7 @@ func (w *world) newChild(name, role string, number int) (*child, error) {
 		return nil, err
 	}
 	return &child{name: name, role: role, log: w.log, proxy: p, config: childConfig{
-		Number: number, Redis: p.addr, Postgres: w.postgres.URL, Seed: w.o.seed * uint64(100+number), Sabotage: w.o.sabotage,
+		Number: number, Redis: p.addr, Postgres: w.databaseURL, Seed: w.o.seed * uint64(100+number), Sabotage: w.o.sabotage,
 	}}, nil
 }
 
@@ -217,8 +232,13 @@ func (w *world) close() error {
 	for server := range w.dirs {
 		errs = append(errs, server.Kill())
 	}
-	if w.postgres != nil {
-		errs = append(errs, w.postgres.Kill())
+	if w.database != nil {
+		w.database.close()
+	}
+	for _, server := range []*servertest.PostgresServer{w.postgres, w.standby} {
+		if server != nil {
+			errs = append(errs, server.Kill())
+		}
 	}
 	if w.log != nil {
 		errs = append(errs, w.log.Close())
@@ -255,13 +275,13 @@ func (w *world) recordProbe(ctx context.Context) {
 		defer cancel()
 		var err error
 		if conn == nil || conn.IsClosed() {
-			if conn, err = pgx.Connect(limited, w.postgres.URL); err != nil {
+			if conn, err = pgx.Connect(limited, w.databaseURL); err != nil {
 				conn = nil
 				return
 			}
 		}
 		n++
-		_, err = raise(limited, conn, w.history, `UPDATE items SET version = version + 1 WHERE id = $1 RETURNING id, version`, shelfRows+1+n%probeRows)
+		_, err = raise(limited, conn, w.history, raiseItem, shelfRows+1+n%probeRows)
 		if err != nil {
 			slog.Debug("probe", "error", err) // a restart of the database is one of the faults
 		}

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -82,11 +83,68 @@ func (p *PostgresServer) CopySlot(from *PostgresServer, slot string) error {
 	if err := os.WriteFile(file, state, 0o600); err != nil {
 		return fmt.Errorf("servertest: copy slot %s: %w", slot, err)
 	}
-	if cred := p.kind.cred; cred != nil {
-		for _, path := range []string{dir, file} {
-			if err := os.Chown(path, int(cred.Uid), int(cred.Gid)); err != nil {
-				return fmt.Errorf("servertest: copy slot %s: %w", slot, err)
-			}
+	if err := p.own(dir, file); err != nil {
+		return fmt.Errorf("servertest: copy slot %s: %w", slot, err)
+	}
+	return nil
+}
+
+// CopyLog gives the stopped server p what from still has of the log before p's own, as an archive does: a slot that lags may need log from
+// before the base backup.
+func (p *PostgresServer) CopyLog(from *PostgresServer) error {
+	if p.runs() {
+		return errors.New("servertest: copy log: the server that gets it must be stopped")
+	}
+	own, err := p.segments()
+	if err != nil {
+		return err
+	}
+	all, err := from.segments()
+	if err != nil {
+		return err
+	}
+	for _, name := range all {
+		if len(own) > 0 && name >= own[0] { // recycled ones have names of the future
+			break
+		}
+		text, err := os.ReadFile(filepath.Join(from.Dir, "pg_wal", name))
+		if err != nil {
+			return fmt.Errorf("servertest: copy log: %w", err)
+		}
+		file := filepath.Join(p.Dir, "pg_wal", name)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			return fmt.Errorf("servertest: copy log: %w", err)
+		}
+		if err := p.own(file); err != nil {
+			return fmt.Errorf("servertest: copy log: %w", err)
+		}
+	}
+	return nil
+}
+
+// segments returns the names of the files of p's log, sorted.
+func (p *PostgresServer) segments() (names []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(p.Dir, "pg_wal"))
+	if err != nil {
+		return nil, fmt.Errorf("servertest: copy log: %w", err)
+	}
+	for _, e := range entries {
+		if len(e.Name()) == len("000000010000000000000001") && !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// own gives files to the user that the server runs as.
+func (p *PostgresServer) own(paths ...string) error {
+	cred := p.kind.cred
+	if cred == nil {
+		return nil
+	}
+	for _, path := range paths {
+		if err := os.Chown(path, int(cred.Uid), int(cred.Gid)); err != nil {
+			return err
 		}
 	}
 	return nil
