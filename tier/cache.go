@@ -167,6 +167,7 @@ type Cache struct {
 	outage  outage
 	mender  *mender  // nil: L1 alone
 	sweeper *sweeper // nil: L1 alone
+	noter   *noter   // nil: L1 alone
 	trial   *trial   // nil: L1 alone
 	synced  chan struct{}
 	syncing sync.Once // closes synced
@@ -234,6 +235,7 @@ func Open(ctx context.Context, cfg Config) (*Cache, error) {
 	c.desk.cache = c
 	c.openLines()
 	c.mender, c.sweeper, c.trial = newMender(c), newSweeper(c), newTrial(c)
+	c.noter = &noter{cache: c, capacity: noteQueue}
 	c.prober = newProber(c)
 	c.stats.failing.begun = c.trial.failed
 	heads, _ := remote.Bound(client, max(cfg.RemoteTimeout, cfg.MaxStaleness/3)) // as long as the bus gives a head
@@ -285,6 +287,7 @@ func (c *Cache) shutdown() {
 		c.prober.close()
 		c.mender.close()
 		c.sweeper.close()
+		c.noter.close()
 	}
 	c.watcher.close()
 	c.keeper.close()

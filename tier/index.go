@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/tandem-cache/tandem/remote"
 )
@@ -17,9 +15,8 @@ import (
 //
 // It reads the index, which is kept beside the entries and not with them: it may name entries that are gone by now or that no longer
 // depend on the object, and one twice; it lacks those that L1 alone holds, those filled a moment ago or more than
-// a day before the object's last fill, those whose note failed (tandem_remote_errors_total, op index: under load Redis may not take all within
-// RemoteTimeout), and what Redis has evicted of it. What
-// an invalidation outdates does not rest on it. An error ends it; with L1 alone, where there is no index, it is an [errors.ErrUnsupported].
+// a day before the object's last fill, those whose note failed (tandem_index_dropped_total), the oldest of more than a million, and what
+// Redis has evicted of it. What an invalidation outdates does not rest on it. An error ends it; with L1 alone, where there is no index, it is an [errors.ErrUnsupported].
 func (c *Cache) Dependents(ctx context.Context, entity, id string) iter.Seq2[string, error] {
 	return func(yield func(key string, err error) bool) {
 		if err := c.dependents(ctx, entity, id, func(key string) bool { return yield(key, nil) }); err != nil {
@@ -58,19 +55,6 @@ func (c *Cache) someDependents(ctx context.Context, tag string, cursor uint64) (
 	ctx, cancel := c.remoteContext(ctx)
 	defer cancel()
 	return c.remote.Dependents(ctx, tag, cursor)
-}
-
-// index notes entries that were stored in L2 as dependents of the objects they were made from. Their callers have been answered; an error
-// is counted and costs the entries their places in the index.
-func (c *Cache) index(ctx context.Context, stored []remote.Dependent) {
-	stored = slices.DeleteFunc(stored, func(d remote.Dependent) bool { return len(d.Tags) == 0 })
-	if len(stored) == 0 {
-		return
-	}
-	ctx, cancel := c.remoteContext(ctx)
-	defer cancel()
-	began := time.Now()
-	c.stats.remoteCall(opIndex, began, c.remote.Index(ctx, stored))
 }
 
 func dependentOf(fill remote.Fill, env *remote.Envelope) remote.Dependent {

@@ -209,7 +209,7 @@ func (c *Cache) settle(ctx context.Context, gots []fetched) {
 		}
 	}
 	c.notifyFilled(ctx, woken)
-	c.index(ctx, stored)
+	c.noter.offer(stored)
 }
 
 // fillMany stores values in calls of about maxFillBytes, each of which has RemoteTimeout: one call for all would not end in that, each time

@@ -45,6 +45,7 @@ var (
 	strayDesc       = desc("tandem_stray_dependencies_total", "Calls of DependsOn outside a load, in this process.", "cache")
 	sweptDesc       = desc("tandem_swept_total", "Values deleted from L2 because a tag that they stood on was invalidated.", "cache")
 	unsweptDesc     = desc("tandem_sweeps_dropped_total", "Invalidated tags whose values were not all deleted: the queue was full, or Redis failed. They are dead all the same.", "cache")
+	unnotedDesc     = desc("tandem_index_dropped_total", "Entries stored in L2 that the index of their tags does not name: the queue was full, or Redis failed. Invalidations outdate them all the same.", "cache")
 	sweepsDesc      = desc("tandem_sweep_queue", "Invalidated tags whose values are being deleted, or wait for it.", "cache")
 	unmatchedDesc   = desc("tandem_unmatched_names", "Names that never meet, each a warning in health: a feed, a dependency, a space, a tag.", "cache", "reason")
 	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
@@ -142,6 +143,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 		count(probesDesc, b.FailedProbes)
 		count(sweptDesc, c.sweeper.deleted.Load())
 		count(unsweptDesc, c.sweeper.dropped.Load())
+		count(unnotedDesc, c.noter.dropped.Load())
 		gauge(sweepsDesc, float64(c.sweeper.queued.Load()))
 	}
 	count(strayDesc, strayDependencies.Load())

@@ -37,6 +37,21 @@ var indexMutations = []mutation{
 		pkg: "tier", run: "^TestIndexExpiresWithItsEntries$",
 	},
 	{
+		name: "index-notes-one-by-one", rule: "notes that wait share a call",
+		file: "tier/index_note.go", old: `if count > 0 && tags`, new: `if count > 0 || tags`,
+		pkg: "tier", run: "^TestNotesShareCalls$",
+	},
+	{
+		name: "index-notes-unbounded", rule: "the queue of notes is bounded, and what does not fit is counted",
+		file: "tier/index_note.go", old: `case n.closed, n.tags > 0 && n.tags+len(entry.Tags) > n.capacity:`, new: `case n.closed:`,
+		pkg: "tier", run: "^TestFullNoteQueueIsCounted$", limit: 90 * time.Second,
+	},
+	{
+		name: "index-notes-lost-at-close", rule: "Close notes what waits",
+		file: "tier/index_note.go", old: "	n.closed = true\n", new: "	n.closed = true\n	n.waiting = nil\n",
+		pkg: "tier", run: "^TestCloseNotesWhatWaits$",
+	},
+	{
 		name: "sweep-takes-fresh", rule: "a sweep leaves in the index what was filled since",
 		file: "remote/lua/index_take.lua", old: `'(' .. ARGV[1]`, new: `'+inf'`,
 		pkg: "remote", run: "^TestSweepTakesInSteps$",
