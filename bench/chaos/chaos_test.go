@@ -61,6 +61,10 @@ func TestChaosFindsSabotage(t *testing.T) {
 			[]string{"-pods", "3", "-calm", "1s", "-faults", "promote", "-sabotage", "forget"},
 			func(r *report) bool { return r.Lost.Violations > 0 },
 		},
+		"a promoted standby is taken for the primary": {
+			[]string{"-pods", "2", "-calm", "1s", "-faults", "pg-promote", "-sabotage", "timeline"},
+			func(r *report) bool { return r.Lost.Violations > 0 },
+		},
 	} {
 		if !findsSabotage(t, run.found, run.args...) {
 			t.Errorf("not found: %s", name)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -189,4 +190,33 @@ func readItems(ctx context.Context, conn *pgx.Conn) (map[int]int64, error) {
 // tookBack reports whether the failover has undone a version of a row.
 func (f *failover) tookBack(r rowVersion) bool {
 	return f.fork[r.id] < r.version && r.version <= f.base
+}
+
+// relabel gives a position the timeline of the server that is the primary now, as if no other had been.
+func relabel(ctx context.Context, url, from string) (string, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var number string
+	if err := conn.QueryRow(ctx, `SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)`).Scan(&number); err != nil {
+		return "", err
+	}
+	timeline, err := strconv.ParseUint(number, 16, 32)
+	parts := strings.Split(from, "/")
+	if err != nil || timeline == 1 || len(parts) != 4 {
+		return from, err
+	}
+	var history string
+	if err := conn.QueryRow(ctx, `SELECT pg_read_file('pg_wal/' || $1::text || '.history')`, number).Scan(&history); err != nil {
+		return "", err
+	}
+	var p parser
+	for line := range strings.Lines(history) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			parts[1] = fmt.Sprintf("%d@%X", timeline, p.lsn(fields[1]))
+		}
+	}
+	return strings.Join(parts, "/"), p.err
 }

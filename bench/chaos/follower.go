@@ -59,6 +59,12 @@ type watchedSource struct {
 
 func (s *watchedSource) Open(ctx context.Context, from string) (cdc.Stream, error) {
 	s.feed.due = nil
+	if s.feed.config.sabotaged(sabotageTimeline) {
+		var err error
+		if from, err = relabel(ctx, s.feed.config.Postgres, from); err != nil {
+			return nil, err
+		}
+	}
 	return s.Source.Open(ctx, from)
 }
 

@@ -29,12 +29,14 @@ const (
 	sabotageForget = "forget" // the follower does not notice that the server is another: promise 1, in a promotion
 	sabotageFake   = "fake"   // direct invalidations are acknowledged and never done: promise 2
 	sabotageHerd   = "herd"   // some reads load beside the cache: promise 3
+
+	sabotageTimeline = "timeline" // the follower takes a promoted standby for the primary before it: promise 1, in a failover of PostgreSQL
 )
 
 // sabotaged says whether the run breaks the cache in a way.
 func (c childConfig) sabotaged(how string) bool { return slices.Contains(c.Sabotage, how) }
 
-var sabotages = []string{sabotageDrop, sabotageForget, sabotageFake, sabotageHerd}
+var sabotages = []string{sabotageDrop, sabotageForget, sabotageFake, sabotageHerd, sabotageTimeline}
 
 const (
 	cacheName    = "chaos"
