@@ -50,6 +50,7 @@ type Bus struct {
 
 	subscription trouble         // why there is none
 	head         trouble         // why it can't be read
+	unheard      unheard         // since when pub/sub brings nothing
 	strange      episode.Episode // messages that nobody here understands; it never ends
 }
 

@@ -29,7 +29,11 @@ type receiver struct {
 // The time is noted before the head is read: whatever was acknowledged by then has a number up to the head. Noted after, a
 // message published in between would be older than the proof that it was heard.
 func (r *receiver) catchUp(ctx context.Context) (err error) {
-	defer func() { r.bus.head.note(err) }()
+	before := r.bus.stats.replayed.Load()
+	defer func() {
+		r.bus.head.note(err)
+		r.bus.unheard.replayed(r.bus, r.bus.stats.replayed.Load()-before)
+	}()
 	for {
 		asOf := time.Now()
 		head, missing, err := r.bus.after(ctx, r.at)
@@ -112,6 +116,11 @@ func (r *receiver) take(ctx context.Context, raw []byte) bool {
 	case f.n == 0:
 		r.notice(f)
 		return true
+	}
+	if f.lineage == r.at.lineage && f.n >= r.at.n {
+		r.bus.unheard.heard(r.bus)
+	}
+	switch {
 	case f.lineage == r.at.lineage && f.n <= r.at.n: // the journal was faster, or Redis repeats itself
 		return true
 	case f.lineage == r.at.lineage && f.n == r.at.n+1:

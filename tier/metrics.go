@@ -2,6 +2,7 @@ package tier
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,7 @@ var (
 	replayedDesc    = desc("tandem_bus_replayed_total", "Messages that pub/sub lost or delayed and the journal had.", "cache")
 	gapsDesc        = desc("tandem_bus_gaps_total", "Times that a message came whose predecessors had not.", "cache")
 	subscribedDesc  = desc("tandem_bus_subscriptions_total", "Subscriptions made; all but the first are reconnects.", "cache")
+	unheardDesc     = desc("tandem_bus_unheard", "1 while messages come from the journal alone: pub/sub brings nothing, or all of it too late.", "cache")
 	probesDesc      = desc("tandem_bus_failed_probes_total", "Times that the head of the journal could not be read.", "cache")
 	collisionsDesc  = desc("tandem_l1_stripe_collisions_total", "Checks that a shared stripe sent to the table and that passed.", "cache")
 	l1BytesDesc     = desc("tandem_l1_bytes", "Memory that the entries in L1 take, as L1Bytes counts it.", "cache", "space")
@@ -49,9 +51,12 @@ var (
 	sweepsDesc      = desc("tandem_sweep_queue", "Invalidated tags whose values are being deleted, or wait for it.", "cache")
 	unmatchedDesc   = desc("tandem_unmatched_names", "Names that never meet, each a warning in health: a feed, a dependency, a space, a tag.", "cache", "reason")
 	flightsDesc     = desc("tandem_flights", "Shared reads under way, or waiting to be shown by L1.", "cache")
+	buildDesc       = desc("tandem_build_info", "1; the versions of tandem and of Go that this pod was built with.", "cache", "version", "goversion")
 	feedUpDesc      = desc("tandem_feed_connected", "1 while the feed's follower says that it is connected.", "cache", "feed")
 	feedFreshDesc   = desc("tandem_feed_fresh_seconds", "How long the feed stays fresh if nothing more is heard; not above 0: its spaces fall back to FallbackTTL.", "cache", "feed")
 	feedLagDesc     = desc("tandem_feed_lag_seconds", "Age of the oldest change that the feed has not applied, as last reported.", "cache", "feed")
+	followerDesc    = desc("tandem_feed_follower_total", "What the feed's follower did since it was made, by kind, as last reported. The same on every pod: take the max. It changes, and may go back, when another follower takes over.", "cache", "feed", "kind")
+	heldDesc        = desc("tandem_feed_held_batches", "Batches that the feed's follower has taken and not applied yet, as last reported.", "cache", "feed")
 )
 
 // A metric is one of every cache. The name of the cache is a constant label, so that a registry tells caches apart when they register, and
@@ -141,6 +146,8 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 		count(gapsDesc, b.Gaps)
 		count(subscribedDesc, b.Subscriptions)
 		count(probesDesc, b.FailedProbes)
+		since, _ := c.bus.Unheard()
+		gauge(unheardDesc, number(!since.IsZero()))
 		count(sweptDesc, c.sweeper.deleted.Load())
 		count(unsweptDesc, c.sweeper.dropped.Load())
 		count(unnotedDesc, c.noter.dropped.Load())
@@ -155,13 +162,28 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 		gauge(unmatchedDesc, float64(unmatched[reason]), reason)
 	}
 	gauge(flightsDesc, float64(c.flights.count()))
+	gauge(buildDesc, 1, builtOf(), runtime.Version())
 	for feed, s := range feeds {
 		status, heard := s.last()
 		gauge(feedUpDesc, number(status.Connected && recent(heard)), feed)
 		gauge(feedLagDesc, status.Lag().Seconds(), feed)
 		gauge(feedFreshDesc, c.freshFor(s).Seconds(), feed)
+		for _, kind := range followerKinds {
+			if n, ok := status.Counts[kind]; ok {
+				count(followerDesc, n, feed, kind)
+			}
+		}
+		if n, ok := status.Counts[heldCount]; ok {
+			gauge(heldDesc, float64(n), feed)
+		}
 	}
 }
+
+// followerKinds are the counts of a report that are metrics, by the names that health has. Other names are not, since a report may carry some for
+// each entity, nor are names that this version does not know: the series are bounded.
+var followerKinds = []string{"events", "batches", "invalidated", "unrouted", "poisonous", "collapsed", "flushes", "opened", "stepDowns", "rewinds", "retries"}
+
+const heldCount = "held" // of a report, and no counter
 
 func (sp *space) collect(count func(*metric, uint64, ...string)) {
 	s := &sp.stats

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tandem-cache/tandem/cdc"
 	"github.com/tandem-cache/tandem/internal/doctable"
 	"github.com/tandem-cache/tandem/internal/servertest"
 	"github.com/tandem-cache/tandem/tier"
@@ -51,8 +53,8 @@ func TestMetricsTable(t *testing.T) {
 	}
 }
 
-// ofMany are the labels whose values the owner of a cache chooses.
-var ofMany = []string{"space", "feed"}
+// ofMany are the labels whose values the owner of a cache chooses, or the build.
+var ofMany = []string{"space", "feed", "version", "goversion"}
 
 // checkLabels compares a cell such as "space, tier (`l1`, `l2`)" with the labels of a metric. "op (as above)" tells no values.
 func checkLabels(t *testing.T, name, cell string, labels map[string][]string) {
@@ -101,6 +103,13 @@ func gatherMetrics(t *testing.T) map[string]metricSeen {
 	c := openCache(t, tier.Config{Redis: connect(t, servertest.StartRedis(t).Addr)})
 	newSpace(t, c, tier.SpaceConfig[int]{Name: "test:row", Strategy: tier.CDC("feed")})
 	if err := c.InvalidateTag(t.Context(), "row", "k"); err != nil {
+		t.Fatal(err)
+	}
+	feed, err := c.Feed("feed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := feed.Report(t.Context(), "", nil, "1", time.Now(), 0, cdc.Stats{}.Counts()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the bus has brought it", func() bool { return metric(t, c, "tandem_invalidations_total", "api") > 0 })

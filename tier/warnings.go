@@ -58,7 +58,12 @@ func (c *Cache) endlessSpaces() (names []string) {
 // subscriptionWarnings are about a bus that hears nothing by itself: reads stay right, by the journal.
 func (c *Cache) subscriptionWarnings() []string {
 	lost, _ := c.bus.Trouble()
-	if lost.Err == nil {
+	since, messages := c.bus.Unheard()
+	switch {
+	case !since.IsZero() && (lost.Err == nil || lost.Since.After(since)): // a subscription that is confirmed again and again
+		return []string{fmt.Sprintf("messages come from the journal alone since %s (%s, %d messages): pub/sub is not heard, up to %s late: does something between Redis and this pod hold its connection up?",
+			timestamp(since), time.Since(since).Round(time.Second), messages, c.cfg.MaxStaleness)}
+	case lost.Err == nil:
 		return nil
 	}
 	return []string{fmt.Sprintf("no subscription since %s (%s): %s: invalidations of other pods are read from the journal, up to %s late",

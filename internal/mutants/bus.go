@@ -72,6 +72,21 @@ var busMutations = []mutation{
 		pkg: "bus", run: "^TestFrozenSubscriptionIsFoundOut$",
 	},
 	{
+		name: "bus-unheard-unnoticed", rule: "a pub/sub that brings nothing is told, though its subscription is confirmed and answers pings",
+		file: "bus/unheard.go", old: "\tu.looks++\n", new: "",
+		pkg: "bus", run: "^TestPubSubThatBringsNothingIsTold$", limit: 90 * second,
+	},
+	{
+		name: "bus-late-counts-as-heard", rule: "a message that comes after the journal has brought it and others is none that pub/sub brought in time",
+		file: receiveFile, old: `if f.lineage == r.at.lineage && f.n >= r.at.n {`, new: `if f.lineage == r.at.lineage {`,
+		pkg: "bus", run: "^TestLatePubSubIsTold$", limit: 90 * second,
+	},
+	{
+		name: "bus-replayed-counts-as-unheard", rule: "a message that the journal brought while pub/sub brought it is heard",
+		file: receiveFile, old: `if f.lineage == r.at.lineage && f.n >= r.at.n {`, new: `if f.lineage == r.at.lineage && f.n > r.at.n {`,
+		pkg: "bus", run: "^TestLatePubSubIsTold$", limit: 90 * second,
+	},
+	{
 		name: "bus-suspension-unnoticed", rule: "a clock that stood still is told",
 		file: "bus/bus.go", old: `if now.stalled(last, b.turn()) {`, new: `if now.stalled(now, b.turn()) || last == now {`,
 		pkg: "bus", run: "^TestSuspendedMachineIsTold$",
