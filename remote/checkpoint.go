@@ -43,7 +43,7 @@ func (s *Store) Forget(ctx context.Context, feed string) error {
 //	3 follower: 7 to 8, and the deletes are lost for good
 func (s *Store) Advance(ctx context.Context, feed, server, from, to string) (bool, error) {
 	if token, ok := strings.CutPrefix(server, witnessed); ok {
-		n, err := witnessScript(token).EvalSha(ctx, s.client, []string{s.feedKey(feed)}, "move", from, to).Int()
+		n, err := witnessScript(token).EvalSha(ctx, s.client, s.witnessKeys(feed), "move", from, to).Int()
 		if script.IsUnknown(err) {
 			return false, nil
 		}
@@ -66,7 +66,15 @@ const (
 )
 
 // witness reads the checkpoint of feed where the server does not tell this user who it is. The identity is then the token of a script that
-// this Store has run there: a server that knows the script is the one where it was run, and has been running since.
+// this Store has run there: a server that knows the script is the one where it was run, and has been running since. It may have taken another's
+// data meanwhile:
+//
+//	1 we: read the checkpoint, 7, on the master A; delete for the changes up to 8
+//	2 failover: B has the checkpoint 7, and not the deletes; A synchronises with B
+//	3 failover back to A, which still knows the script
+//	4 we: 7 to 8, and the deletes are lost for good
+//
+// So the script also asks for a string that it made, and that no server has in the same form after it has loaded data.
 //
 // A token is never sent twice, not even by the client's own retry:
 //
@@ -74,16 +82,19 @@ const (
 //	2 failover
 //	3 the client: sends the same text to the new master, and both know it
 func (s *Store) witness(ctx context.Context, feed string) ([]string, error) {
-	keys := []string{s.feedKey(feed)}
+	keys := s.witnessKeys(feed)
 	if token, ok := s.tokens.Load(feed); ok {
 		reply, err := witnessScript(token.(string)).EvalSha(ctx, s.client, keys, "read").StringSlice()
 		if !script.IsUnknown(err) {
 			return identified(reply, err)
 		}
 	}
-	cmd := redis.NewCmd(ctx, "eval", newWitness{}, len(keys), keys[0], "read")
+	cmd := redis.NewCmd(ctx, "eval", newWitness{}, len(keys), keys[0], keys[1], "new")
 	_ = s.client.Process(ctx, cmd) // its error is cmd's
 	reply, err := cmd.StringSlice()
+	if script.IsForeign(err) {
+		return nil, fmt.Errorf("this user may not run INFO, and before 7.0 Redis has no other way to tell that it forgot: grant +info (%w)", err)
+	}
 	if err == nil {
 		s.tokens.Store(feed, reply[0])
 	}
@@ -98,8 +109,13 @@ func identified(reply []string, err error) ([]string, error) {
 	return []string{reply[1], witnessed + reply[0]}, nil
 }
 
+func (s *Store) witnessKeys(feed string) []string {
+	return []string{s.feedKey(feed), s.witnessKey(feed)}
+}
+
+// witnessText is a script for a Redis that may be full: what it writes is bounded.
 func witnessText(token string) string {
-	return "local token = '" + token + "'\n" + moveLua + witnessLua
+	return script.AllowOOM + "local token = '" + token + "'\n" + moveLua + witnessLua
 }
 
 func witnessScript(token string) *redis.Script { return redis.NewScript(witnessText(token)) }

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -51,12 +52,13 @@ type Store struct {
 	indexLife     time.Duration // a test has less of it
 
 	tokens sync.Map // feed → the token of the script that tells its server; see witness
+	pod    string   // names this Store's witnesses
 }
 
 // New returns the part of Redis that belongs to the cache called name. It does not talk to Redis.
 func New(client redis.UniversalClient, name string) *Store {
 	_, single := client.(*redis.Client)
-	return &Store{client: client, cluster: !single, prefix: name + ":", indexCapacity: indexCapacity, indexLife: indexLife}
+	return &Store{client: client, cluster: !single, prefix: name + ":", indexCapacity: indexCapacity, indexLife: indexLife, pod: rand.Text()}
 }
 
 // Ping says whether Redis answers.
@@ -104,7 +106,8 @@ func (s *Store) dial(ctx context.Context) error {
 // EntryKey is the Redis key at which the entry of key lies.
 func (s *Store) EntryKey(key string) string { return s.prefix + key }
 
-func (s *Store) tickKey() string            { return s.prefix + "{tick}" }
-func (s *Store) feedKey(feed string) string { return s.prefix + "{feed:" + feed + "}" }
-func (s *Store) leadKey(feed string) string { return s.feedKey(feed) + ":lease" }
-func (s *Store) bucketKey(b int) string     { return fmt.Sprintf("%s{names:%02x}", s.prefix, b) }
+func (s *Store) tickKey() string               { return s.prefix + "{tick}" }
+func (s *Store) feedKey(feed string) string    { return s.prefix + "{feed:" + feed + "}" }
+func (s *Store) witnessKey(feed string) string { return s.feedKey(feed) + ":witness:" + s.pod }
+func (s *Store) leadKey(feed string) string    { return s.feedKey(feed) + ":lease" }
+func (s *Store) bucketKey(b int) string        { return fmt.Sprintf("%s{names:%02x}", s.prefix, b) }

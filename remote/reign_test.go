@@ -185,6 +185,80 @@ func TestServerThatIsPromotedAgainIsAnother(t *testing.T) {
 	}
 }
 
+// So it is where the server does not tell who it is: it still knows the scripts that were run there, and has not what was deleted since.
+func TestWitnessEndsWithTheDataBesideIt(t *testing.T) {
+	master, replica := startRedis(t), startRedis(t)
+	s := storeOf(t, master, "may not run INFO")
+	_, first, err := s.Checkpoint(t.Context(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := s.Advance(t.Context(), "f", first, "", "7"); !moved || err != nil {
+		t.Fatalf("got %v, %v; want it moved", moved, err)
+	}
+	follow(t, replica, master)
+	promote(t, replica)
+	if _, again, err := s.Checkpoint(t.Context(), "f"); again != first || err != nil { // what the follower deletes now is lost
+		t.Fatalf("got %q, %v; want the same server, %q", again, err, first)
+	}
+	follow(t, master, replica)
+	promote(t, master)
+	if moved, err := s.Advance(t.Context(), "f", first, "7", "8"); moved || err != nil {
+		t.Errorf("got %v, %v; want it refused: the deletes before 8 are not on this server", moved, err)
+	}
+	position, now, err := s.Checkpoint(t.Context(), "f")
+	if position != "7" || now == first || err != nil {
+		t.Errorf("at %q of %q, %v; want 7, of another server than %q", position, now, err, first)
+	}
+	if moved, err := s.Advance(t.Context(), "f", first, "7", "8"); moved || err != nil {
+		t.Errorf("by who knows the server from before: got %v, %v; want it refused", moved, err)
+	}
+	if moved, err := s.Advance(t.Context(), "f", now, "7", "8"); !moved || err != nil {
+		t.Errorf("by who knows the server: got %v, %v; want it moved", moved, err)
+	}
+}
+
+// Pods that look at one feed, as those that stand by do, leave each other's witness alone.
+func TestWitnessesOfTwoPods(t *testing.T) {
+	server := startRedis(t)
+	follower, standby := storeOf(t, server, "may not run INFO"), storeOf(t, server, "may not run INFO")
+	_, identity, err := follower.Checkpoint(t.Context(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, other, err := standby.Checkpoint(t.Context(), "f"); other == identity || err != nil {
+		t.Fatalf("got %q, %v; want a witness of its own", other, err)
+	}
+	if moved, err := follower.Advance(t.Context(), "f", identity, "", "1"); !moved || err != nil {
+		t.Errorf("got %v, %v; want it moved", moved, err)
+	}
+	if _, again, err := follower.Checkpoint(t.Context(), "f"); again != identity || err != nil {
+		t.Errorf("read again: %q, %v; want the same server, %q", again, err, identity)
+	}
+	keys := admin(t, server).Keys(t.Context(), "shop:{feed:f}:witness:*").Val()
+	if len(keys) != 2 {
+		t.Fatalf("got %q; want a key for each pod", keys)
+	}
+	for _, key := range keys {
+		if life := admin(t, server).TTL(t.Context(), key).Val(); life <= 0 || life > 24*time.Hour {
+			t.Errorf("%s lives %v; want up to a day", key, life)
+		}
+	}
+}
+
+// Where Redis is full, a follower that begins finds out who serves, and its checkpoint moves.
+func TestWitnessWhileRedisIsFull(t *testing.T) {
+	server := startRedis(t, "--maxmemory", "1000", "--maxmemory-policy", "noeviction")
+	s := storeOf(t, server, "may not run INFO")
+	_, identity, err := s.Checkpoint(t.Context(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := s.Advance(t.Context(), "f", identity, "", "1"); !moved || err != nil {
+		t.Errorf("got %v, %v; want it moved", moved, err)
+	}
+}
+
 // Ticks that a server forgot are not given out again.
 func TestForgottenTicksAreNotGivenOutAgain(t *testing.T) {
 	for name, reign := range reigns {

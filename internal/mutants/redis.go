@@ -163,13 +163,28 @@ var tickMutations = []mutation{
 	},
 	{
 		name: "checkpoint-witness-anywhere", rule: "a server that does not know the witness is another",
-		file: "remote/checkpoint.go", old: `witnessScript(token).EvalSha(ctx, s.client, []string{s.feedKey(feed)}, "move"`, new: `witnessScript(token).Run(ctx, s.client, []string{s.feedKey(feed)}, "move"`,
+		file: "remote/checkpoint.go", old: `witnessScript(token).EvalSha(ctx, s.client, s.witnessKeys(feed), "move"`, new: `witnessScript(token).Run(ctx, s.client, s.witnessKeys(feed), "new"`,
 		pkg: "remote", run: "^TestCheckpointStaysOnAnotherServer$",
 	},
 	{
 		name: "checkpoint-witness-sent-twice", rule: "a witness is another each time that it is sent",
 		file: "remote/checkpoint.go", old: `[]byte(witnessText(rand.Text()))`, new: `[]byte(witnessText(rand.Text()[:0] + "A"))`,
 		pkg: "remote", run: "^TestWitnessIsNotSentTwice$",
+	},
+	{
+		name: "checkpoint-witness-loaded", rule: "a server that has loaded another's data is another, though it knows the witness",
+		file: "remote/lua/witness.lua", old: `encoding ~= 'raw' or `, new: ``,
+		pkg: "remote", run: "^TestWitnessEndsWithTheDataBesideIt$",
+	},
+	{
+		name: "checkpoint-witness-shared", rule: "each pod has a witness of its own",
+		file: "remote/client.go", old: `":witness:" + s.pod`, new: `":witness:"`,
+		pkg: "remote", run: "^TestWitnessesOfTwoPods$",
+	},
+	{
+		name: "checkpoint-witness-refused-while-full", rule: "without INFO a checkpoint moves also while Redis is full",
+		file: "remote/checkpoint.go", old: `return script.AllowOOM + "local`, new: `return "local`,
+		pkg: "remote", run: "^TestWitnessWhileRedisIsFull$",
 	},
 	{
 		name: "spoilt-counter-believed", rule: "a counter that holds no tick is lost",

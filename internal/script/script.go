@@ -20,8 +20,8 @@ import (
 //go:embed lua/reign.lua
 var Reign string
 
-// allowOOM is the first line of a script that runs while Redis is full.
-const allowOOM = "#!lua flags=allow-oom\n"
+// AllowOOM is the first line of a script that runs while Redis is full. Servers before 7.0 can't compile it.
+const AllowOOM = "#!lua flags=allow-oom\n"
 
 // A Bounded script writes only to keys whose size and number are bounded, whatever the application does, and so may write while Redis is
 // full: what it takes is a few MB more than maxmemory, for a while.
@@ -32,7 +32,7 @@ type Bounded struct {
 
 // NewBounded returns a script that writes to bounded keys only. Its first write must be the first thing that it does to the data.
 func NewBounded(lua string) *Bounded {
-	return &Bounded{Plain: redis.NewScript(lua), Full: redis.NewScript(allowOOM + lua)}
+	return &Bounded{Plain: redis.NewScript(lua), Full: redis.NewScript(AllowOOM + lua)}
 }
 
 // Run runs the script; in a Redis that is full a second time, so that it may write. On a server before 7.0 the error is then that Redis is
@@ -42,7 +42,7 @@ func (b *Bounded) Run(ctx context.Context, client redis.Scripter, keys []string,
 	if !IsFull(cmd.Err()) {
 		return cmd
 	}
-	if again := b.Full.Run(ctx, client, keys, args...); !isForeign(again.Err()) {
+	if again := b.Full.Run(ctx, client, keys, args...); !IsForeign(again.Err()) {
 		return again
 	}
 	return cmd
@@ -51,7 +51,7 @@ func (b *Bounded) Run(ctx context.Context, client redis.Scripter, keys []string,
 // Load sends the script for a Redis that is full. It is false where the server does not know such scripts.
 func (b *Bounded) Load(ctx context.Context, client redis.Scripter) (ok bool, err error) {
 	err = b.Full.Load(ctx, client).Err()
-	if isForeign(err) {
+	if IsForeign(err) {
 		return false, nil
 	}
 	return err == nil, err
@@ -63,7 +63,7 @@ func IsFull(err error) bool { return redis.HasErrorPrefix(err, "OOM") }
 // IsUnknown reports whether a server does not know a script that was called by its digest.
 func IsUnknown(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
 
-// isForeign reports whether a server could not compile a script.
-func isForeign(err error) bool {
+// IsForeign reports whether a server could not compile a script.
+func IsForeign(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "compiling script")
 }
