@@ -30,6 +30,9 @@ type listener struct {
 	renew chan struct{}   // holds one wish for another subscription
 }
 
+// unsubscribed comes behind the last message of a subscription.
+type unsubscribed struct{}
+
 func newListener(b *Bus) *listener {
 	return &listener{bus: b, heard: make(chan any, queue), renew: make(chan struct{}, 1)}
 }
@@ -44,6 +47,11 @@ func (l *listener) run(ctx context.Context) {
 			return
 		}
 		l.bus.subscription.note(err)
+		select {
+		case l.heard <- unsubscribed{}:
+		case <-ctx.Done():
+			return
+		}
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}

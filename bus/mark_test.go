@@ -212,6 +212,54 @@ func TestSpoiltHeadAndJournalBeginAnew(t *testing.T) {
 	})
 }
 
+// Where the server does not tell who it is, that it has no more than this pod has heard proves nothing, unless a subscription would have brought
+// what the server forgot since. Here it forgets two messages while this pod is cut off. Then no subscription can be made, or the user has lost the
+// right to run INFO a moment ago.
+func TestForgottenBesideNoSubscription(t *testing.T) {
+	cases := map[string]struct {
+		before string
+		after  []any
+	}{
+		"no channels":    {"-info", []any{"ACL", "SETUSER", "app", "resetchannels"}},
+		"no longer INFO": {"+info", []any{"ACL", "SETUSER", "app", "-info"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			server := startFor(t, c.before)
+			client, r, net := connect(t, server.Addr), newRecorder(), newGate()
+			b := openFor(t, dialingAs(t, server.Addr, net), r)
+			eventually(t, "subscribed", func() bool { return b.Stats().Subscriptions == 1 })
+			publish(t, b, 1)
+			r.await(t, "[k] 1")
+			r.awaitFresh(t)
+			old := historyOf(t, client)
+			net.shut()
+			defer net.open()
+			client.ClientKillByFilter(t.Context(), "USER", "app")
+			other := openFor(t, client, newRecorder())
+			publish(t, other, 2)
+			publish(t, other, 3)
+			if err := other.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			old.restore(t, client)
+			if err := client.Do(t.Context(), c.after...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			resyncs, opened := r.count("resync"), time.Now()
+			net.open()
+			eventually(t, "fresh", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.fresh.After(opened)
+			})
+			if r.count("resync") == resyncs {
+				t.Errorf("fresh, and has neither heard 2 and 3 nor begun anew: %v", r.all())
+			}
+		})
+	}
+}
+
 // A user who may not run INFO: the server can't tell who it is. It saves, gives out more numbers, dies, comes back with those from before, and
 // gives them out again.
 func TestRestartFromAnOlderDumpIsTold(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 type receiver struct {
 	bus *Bus
 	at  place // the last message handed over; no lineage: everything may have been missed
+	// subscribed says that a subscription was confirmed, and that its end has not been told yet.
+	subscribed bool
 
 	behind   episode.Episode // while the journal can't be read
 	replayed uint64          // messages when that began
@@ -35,11 +37,15 @@ func (r *receiver) catchUp(ctx context.Context) (err error) {
 		r.bus.unheard.replayed(r.bus, r.bus.stats.replayed.Load()-before)
 	}()
 	for {
+		knew := r.bus.blind.Load()
 		asOf := time.Now()
 		head, missing, err := r.bus.after(ctx, r.at)
 		if err != nil {
 			r.bus.stats.failedProbes.Add(1)
 			return err
+		}
+		if r.bus.blind.Load() && !(knew && r.subscribed) {
+			r.at = place{} // see begin
 		}
 		if !r.follows(head, missing) {
 			if err := r.resync(ctx, head); err != nil {
@@ -95,14 +101,33 @@ func (r *receiver) received(ctx context.Context, msg any) bool {
 		return r.take(ctx, []byte(msg.Payload))
 	case *redis.Subscription: // what was published before is in the journal
 		r.bus.subscription.note(nil)
-		// Where the server does not tell who it is, it may be another one, or have forgotten what this pod never heard.
 		r.bus.stats.subscriptions.Add(1)
-		if r.bus.blind.Load() {
-			r.at = place{}
+		r.subscribed = true
+		r.begin(ctx)
+	case unsubscribed:
+		was := r.subscribed
+		r.subscribed = false
+		if was && r.bus.blind.Load() {
+			r.begin(ctx)
 		}
-		r.try(r.catchUp(ctx))
 	}
 	return true // a pong
+}
+
+// begin is called when a subscription has begun or ended.
+//
+// Where the server does not tell who it is, it may be another one, or have forgotten what this pod never heard, and its marks prove nothing:
+//
+//	1 this pod: has heard 50; its subscription ends
+//	2 another: publishes 51 to 80; Redis forgets them
+//	3 this pod: finds the mark of 50 at the head, and would be fresh
+//
+// So it starts anew, and as long as there is no subscription, with each look at the head.
+func (r *receiver) begin(ctx context.Context) {
+	if r.bus.blind.Load() {
+		r.at = place{}
+	}
+	r.try(r.catchUp(ctx))
 }
 
 func (r *receiver) take(ctx context.Context, raw []byte) bool {

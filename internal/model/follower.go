@@ -14,6 +14,7 @@ const (
 	followInvisible
 	followFromIgnored
 	followAckFirst
+	followNoFlush
 )
 
 // A followRedis is a server's data: rows whose old value L2 does not hold, and the checkpoint.
@@ -32,6 +33,8 @@ type follower struct {
 	position uint8
 	reign    uint8 // the server as noted when the session began
 	gone     bool  // crashed for good
+
+	uncovered bool // there was no checkpoint: the feed is to be flushed
 }
 
 type followState struct {
@@ -72,6 +75,17 @@ func followersWorld() world {
 			{followAckFirst, "ack-after-checkpoint", "upstream is told after the checkpoint moved"},
 		},
 		[]string{"follower 2: the checkpoint is refused", "follower 1: dies"})
+}
+
+func firstWorld() world {
+	return followModel("first", "a feed without a checkpoint, whose source was acknowledged by somebody else, and a failover",
+		followState{log: 1, visible: 1, acked: 1, changes: 2, failovers: 1, followers: [2]follower{{}, {gone: true}}}, []mutation{
+			{followNoFlush, "flush-first", "a feed without a checkpoint of its source is flushed first"},
+			{followNoHeartbeat, "heartbeat", "an idle follower looks whether the server is the same: the flush has no checkpoint behind it"},
+			{followServerIgnored, "server", "the checkpoint moves only on the server that it was read from"},
+			{followCheckpointFirst, "checkpoint-last", "the checkpoint moves after the deletes"},
+		},
+		[]string{"follower 1: idle, flushes", "follower 1: flushes and deletes", "follower 1: the checkpoint is refused"})
 }
 
 func followModel(name, about string, start followState, mutations []mutation, reaches []string) world {
@@ -138,7 +152,8 @@ func followStep(s followState, off rule, i int, who string, to func(string, foll
 	case followOpen:
 		f.pc, f.position, f.reign = followIdle, s.master.checkpoint, s.reign
 		if f.position == 0 {
-			f.position = s.acked // no checkpoint: where the source was acknowledged
+			f.position = s.acked // no checkpoint: where the source was acknowledged, and nobody knows for whom
+			f.uncovered = off != followNoFlush
 		}
 		if f.position < s.acked {
 			t.wrong = "the source can't go back to the checkpoint: all has to be flushed"
@@ -146,6 +161,11 @@ func followStep(s followState, off rule, i int, who string, to func(string, foll
 		to(who+": opens at the checkpoint", t)
 	case followIdle:
 		followBeat(s, off, i, who, to)
+		if u := s; f.uncovered { // session.cover
+			u.followers[i].uncovered = false
+			u.master.clean |= s.visible
+			to(who+": idle, flushes", u)
+		}
 		if f.position < s.log && (s.visible&(1<<f.position) != 0 || off == followInvisible) {
 			f.pc = followTaken
 			to(who+": takes a change", t)
@@ -157,6 +177,12 @@ func followStep(s followState, off rule, i int, who string, to func(string, foll
 		}
 		f.pc = followApplied
 		t.master.clean |= 1 << f.position
+		if f.uncovered { // session.take
+			f.uncovered = false
+			t.master.clean |= s.visible
+			to(who+": flushes and deletes", t)
+			return
+		}
 		to(who+": deletes", t)
 	case followApplied:
 		if off == followCheckpointFirst {

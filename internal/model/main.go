@@ -22,7 +22,7 @@ import (
 func worlds() []world {
 	return []world{
 		guardWorld(), joinerWorld(), keeperWorld(), leaseWorld(), setWorld(), setAloneWorld(), tickWorld(), bucketWorld(), resyncWorld(),
-		busWorld(), failoverWorld(), followerWorld(), followersWorld(), settleWorld(), nestingWorld(),
+		busWorld(), failoverWorld(), followerWorld(), followersWorld(), firstWorld(), namelessWorld(), marksWorld(), historyWorld(), historySyncWorld(), settleWorld(), nestingWorld(),
 	}
 }
 

@@ -93,7 +93,7 @@ var busMutations = []mutation{
 	},
 	{
 		name: "bus-subscription-without-replay", rule: "a new subscription begins with what was published before it",
-		file: receiveFile, old: "\t\t\tr.at = place{}\n\t\t}\n\t\tr.try(r.catchUp(ctx))\n", new: "\t\t\tr.at = place{}\n\t\t}\n",
+		file: receiveFile, old: "\t\tr.subscribed = true\n\t\tr.begin(ctx)\n", new: "\t\tr.subscribed = true\n",
 		pkg: "bus", run: "^TestSubscriptionBeginsWithAReplay$",
 	},
 	{
@@ -135,6 +135,16 @@ var busMutations = []mutation{
 		name: "bus-blind-subscription-goes-on", rule: "where the server does not tell who it is, a new subscription begins anew",
 		file: receiveFile, old: `if r.bus.blind.Load() {`, new: `if false {`,
 		pkg: "bus", run: "^TestBlindSubscriptionBeginsAnew$",
+	},
+	{
+		name: "bus-blind-without-subscription", rule: "where the server does not tell who it is, a pod without a subscription begins anew with each look at the head",
+		file: receiveFile, old: `!(knew && r.subscribed)`, new: `!knew`,
+		pkg: "bus", run: "^TestForgottenBesideNoSubscription$",
+	},
+	{
+		name: "bus-blind-revoked", rule: "a pod begins anew when the server ceases to tell who it is",
+		file: receiveFile, old: `!(knew && r.subscribed)`, new: `!r.subscribed`,
+		pkg: "bus", run: "^TestForgottenBesideNoSubscription$",
 	},
 	{
 		name: "bus-blind-replica-proves", rule: "a replica proves nothing to who may not ask whether it is one",
