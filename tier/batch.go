@@ -78,6 +78,17 @@ func (b *batch) contextFor(ctx context.Context, id string) context.Context {
 	return ctx
 }
 
+// open seals the batch and returns the identifiers that were not given: the loader still has to come to them.
+func (b *batch) open() (ids []string) {
+	b.seal()
+	for _, id := range b.ids {
+		if _, ok := b.given[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 func (b *batch) seal() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,7 +145,7 @@ func (c *Cache) runBatch(ctx context.Context, flights []*flight, tick uint64, re
 	}
 	ctx, shared := c.withDependencies(ctx, tick, flights[0])
 	shared.batch = true
-	err := c.runLoader(ctx, release, func() error { return sp.loadMany(ctx, b) })
+	err := c.runLoader(ctx, sp, b.open, release, func() error { return sp.loadMany(ctx, b) })
 	b.seal()
 	cut := ctx.Err() != nil || interrupted(err)
 	results := make([]loaded, len(flights))

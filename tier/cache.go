@@ -56,7 +56,8 @@ type Config struct {
 	// in the ten seconds after Open, and until a read was answered in time, it asks for a lease first. Zero: DefaultRemoteTimeout.
 	RemoteTimeout time.Duration
 
-	// MaxLoads bounds the loaders that run at once in this pod; further ones wait within their LoadTimeout. A load begun
+	// MaxLoads bounds the loaders that run at once in this pod; further ones wait within their LoadTimeout. Where there are several spaces, one
+	// may have half of it, so that its loaders, should they hang, leave the others something: give at least 2. A load begun
 	// inside another load does not count. Of loads without a lease, which Redis could not give, a quarter as many run. Zero: DefaultMaxLoads.
 	MaxLoads int64
 
@@ -152,6 +153,7 @@ type Cache struct {
 	flights flights
 	loads   *semaphore.Weighted
 	lone    *semaphore.Weighted // of the loads without a lease
+	several atomic.Bool         // there is more than one space
 	loading atomic.Int64        // loaders that run
 
 	alone   sync.Mutex    // L1 alone: held while a tick is taken and applied, so that ticks are applied in order
@@ -261,14 +263,14 @@ func (c *Cache) awaitSync(ctx context.Context) {
 }
 
 // Close refuses new reads, cancels the loads under way and waits, for as long as ctx lasts, for all that runs in the
-// background. Twice is fine.
+// background. Its error is ctx's, and names the spaces whose loaders ignore their contexts. Twice is fine.
 func (c *Cache) Close(ctx context.Context) error {
 	c.closing.Do(func() { go c.shutdown() })
 	select {
 	case <-c.closed:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("tier: close: %w", ctx.Err())
+		return fmt.Errorf("tier: close: %w%s", ctx.Err(), c.stuckSpaces())
 	}
 }
 

@@ -170,6 +170,9 @@ func (c *Cache) Health(ctx context.Context) Health {
 			Fallback: sp.fallback(), Changed: sp.trips.changedPaths(),
 		})
 		h.Warnings = append(h.Warnings, sp.tripWarnings()...)
+		if problem := sp.stuckProblem(); problem != "" {
+			h.Problems = append(h.Problems, problem)
+		}
 	}
 	c.mu.RUnlock()
 	slices.Sort(feeds)

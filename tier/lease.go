@@ -38,6 +38,9 @@ func (l *lease) refuse(why reason) { l.space.refuse(l.hold.Key, why) }
 func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched {
 	key := f.key()
 	f.asked = true
+	if err := f.awaitStuck(); err != nil {
+		return fetched{err: err, from: tierSource}
+	}
 	hold := remote.Hold{Key: key, Token: c.pod.NewToken()}
 	wake := c.waiters.add(key) // before asking: a fill after the answer "busy" finds us here
 	defer c.waiters.remove(key, wake)
@@ -52,7 +55,7 @@ func (c *Cache) fetchLeased(ctx context.Context, f *flight, dead []byte) fetched
 			return found.entry != nil
 		})
 		if err != nil {
-			return fetched{err: err, from: tierSource}
+			return f.noPlace(err)
 		}
 		if found.entry != nil {
 			release()

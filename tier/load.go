@@ -52,57 +52,6 @@ func (e *PanicError) Unwrap() error {
 // loader reads one identifier's value from the source.
 type loader func(ctx context.Context, id string) (any, error)
 
-// takePlace waits for one of MaxLoads' places. A load begun inside another load has that one's place: waiting for a further one
-// could wait for itself. So could a load that one inside another has joined; that one goes ahead.
-//
-// A place is taken before the lease, and not kept while another pod holds that. Otherwise the loads of two pods could wait for each other:
-//
-//	1 pods A and B: each has as many loads as places, and a further one, of x and y, that has its lease and waits for a place
-//	2 the loads of A: need y inside, whose lease B has; those of B need x
-//
-// look, unless nil, is called now and then while it waits; when it is true, the wait is over, and no place is needed.
-func (c *Cache) takePlace(ctx context.Context, f *flight, look func() bool) (release func(), err error) {
-	free := func() {}
-	if c.sharesPlace(ctx) {
-		return free, nil
-	}
-	release = func() { c.loads.Release(1) }
-	if c.loads.TryAcquire(1) {
-		return release, nil
-	}
-	queue, leave := context.WithCancel(ctx)
-	placed := make(chan error, 1)
-	go func() { placed <- c.loads.Acquire(queue, 1) }() // ends with queue; whoever leaves waits for it
-	defer leave()
-	turn := time.NewTicker(maxPoll)
-	defer turn.Stop()
-	hurried := c.flights.hurryOf(f)
-	for {
-		select {
-		case err := <-placed:
-			if err != nil {
-				return nil, f.noPlace(ctx)
-			}
-			return release, nil
-		case <-turn.C:
-			if look == nil || !look() {
-				continue
-			}
-		case <-hurried:
-		}
-		leave()
-		if <-placed == nil {
-			return release, nil
-		}
-		return free, nil
-	}
-}
-
-// noPlace is the error of a flight that has waited for a place until ctx ended.
-func (f *flight) noPlace(ctx context.Context) error {
-	return fmt.Errorf("tier: load %s: waiting behind MaxLoads: %w", shown(f.key()), context.Cause(ctx))
-}
-
 // patience is the context of what a load waits for before it begins. A load inside another waits half as long, so that it has its turn
 // before the other's time is over: each of two pods may hold a lease for which the other's loader waits, in a cycle that neither sees until it
 // loads by itself.
@@ -123,14 +72,17 @@ func (sp *space) within(ctx context.Context, d time.Duration) (context.Context, 
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("LoadTimeout of %s: %w", sp.loadTimeout, context.DeadlineExceeded))
 }
 
-// runLoader runs load in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context goes on
-// alone, and keeps its place; the cache's Close waits for it. What load leaves behind may be read unless ctx has ended.
-func (c *Cache) runLoader(ctx context.Context, release func(), load func() error) error {
+// runLoader runs load, of a space's identifiers, in a goroutine of its own and waits for it until ctx ends. A loader that ignores its context
+// goes on alone, and keeps its place; the cache's Close waits for it, and what ids returns is refused until then. What load leaves behind may
+// be read unless ctx has ended.
+func (c *Cache) runLoader(ctx context.Context, sp *space, ids func() []string, release func(), load func() error) error {
 	result := make(chan error, 1)
+	run := newLoaderRun(ids)
 	c.loading.Add(1)
 	c.loaders.Go(func() {
 		defer release()
 		defer c.loading.Add(-1)
+		defer sp.stuck.end(run)
 		callLoader(load, result)
 	})
 	select {
@@ -140,6 +92,7 @@ func (c *Cache) runLoader(ctx context.Context, release func(), load func() error
 		}
 		return err
 	case <-ctx.Done():
+		sp.stuck.giveUp(run) // before the flight ends: the next one of the key finds it
 		return context.Cause(ctx)
 	}
 }
@@ -163,7 +116,7 @@ func (c *Cache) runSingle(ctx context.Context, f *flight, tick uint64, release f
 	began := time.Now()
 	ctx, d := c.withDependencies(ctx, tick, f)
 	var value any
-	err := c.runLoader(ctx, release, func() (err error) {
+	err := c.runLoader(ctx, f.space, func() []string { return []string{f.id} }, release, func() (err error) {
 		value, err = f.load(ctx, f.id)
 		return err
 	})

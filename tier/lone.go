@@ -49,21 +49,25 @@ func (c *Cache) loadAlone(ctx context.Context, f *flight) fetched {
 	if c.remote != nil && !f.private && !f.asked && (c.inGrace(f) || c.isAlive(f)) {
 		return c.fetchLeased(ctx, f, nil)
 	}
+	if err := f.awaitStuck(); err != nil {
+		return fetched{err: err, from: tierSource}
+	}
 	waiting, cancel := f.space.patience(ctx)
 	defer cancel()
 	leave, err := c.enterLone(waiting, f)
 	if err != nil {
-		return fetched{err: err, from: tierSource}
+		return f.noPlace(err)
 	}
 	release, err := c.takePlace(waiting, f, nil)
 	if err != nil {
 		leave()
-		return fetched{err: err, from: tierSource}
+		return f.noPlace(err)
 	}
 	return c.loadSource(ctx, f, func() { release(); leave() }, nil, 0)
 }
 
-// enterLone waits for one of the places of loads without a lease. Who need not wait for a place of MaxLoads need not wait for one of these: see takePlace.
+// enterLone waits for one of the places of loads without a lease. A space may have half of these, too: its loaders
+// that hang keep them. Who need not wait for a place of MaxLoads need not wait for one of these: see takePlace.
 func (c *Cache) enterLone(ctx context.Context, f *flight) (leave func(), err error) {
 	if c.remote == nil {
 		return func() {}, nil
@@ -72,25 +76,5 @@ func (c *Cache) enterLone(ctx context.Context, f *flight) (leave func(), err err
 	if c.sharesPlace(ctx) {
 		return func() {}, nil
 	}
-	leave = func() { c.lone.Release(1) }
-	if c.lone.TryAcquire(1) {
-		return leave, nil
-	}
-	queue, stop := context.WithCancel(ctx)
-	defer stop()
-	placed := make(chan error, 1)
-	go func() { placed <- c.lone.Acquire(queue, 1) }() // ends with queue
-	select {
-	case err := <-placed:
-		if err != nil {
-			return nil, f.noPlace(ctx)
-		}
-		return leave, nil
-	case <-c.flights.hurryOf(f):
-	}
-	stop()
-	if <-placed == nil {
-		return leave, nil
-	}
-	return func() {}, nil
+	return c.enter(ctx, f, c.roomOf(c.lone, f.space.lone), nil)
 }

@@ -135,8 +135,13 @@ func (c *Cache) flyMany(flights []*flight) {
 		c.flights.apart(m.flight)
 		apart.Go(func() { c.land(began, []*flight{m.flight}, []fetched{c.fetchLeased(m.flight.ctx, m.flight, m.dead)}) })
 	}
+	lone := func(f *flight) {
+		c.flights.apart(f)
+		apart.Go(func() { c.land(began, []*flight{f}, []fetched{c.loadAlone(f.ctx, f)}) })
+	}
 	missing, alone := c.fetchMany(began, flights)
 	if flights[0].space.loadMany != nil {
+		missing, alone = partStuck(missing, alone, leased, lone)
 		c.loadBatch(began, missing, alone, leased)
 		return
 	}
@@ -144,8 +149,7 @@ func (c *Cache) flyMany(flights []*flight) {
 		leased(m)
 	}
 	for _, f := range alone {
-		c.flights.apart(f)
-		apart.Go(func() { c.land(began, []*flight{f}, []fetched{c.loadAlone(f.ctx, f)}) })
+		lone(f)
 	}
 }
 
@@ -172,7 +176,7 @@ func (c *Cache) loadBatch(began time.Time, missing []miss, alone []*flight, leas
 	if err != nil {
 		gots := make([]fetched, len(flights))
 		for i := range gots {
-			gots[i] = fetched{err: flights[i].noPlace(waiting), from: tierSource}
+			gots[i] = flights[i].noPlace(err)
 		}
 		c.land(began, flights, gots)
 		return

@@ -19,6 +19,8 @@ var (
 	loadErrorsDesc  = desc("tandem_load_errors_total", "Loads that ended in an error, a panic or a timeout.", perSpace...)
 	absentDesc      = desc("tandem_absent_loads_total", "Loads that found nothing, which is remembered for NegativeTTL.", perSpace...)
 	loneDesc        = desc("tandem_lone_loads_total", "Loads that no other pod knew of, begun without a lease: Redis failed or was left out, or the wait for another pod's load was too long.", "cache", "space")
+	refusedLoadDesc = desc("tandem_refused_loads_total", "Loads that were not begun, and failed: no place of MaxLoads was free within LoadTimeout (place), or the key's loader was given up and still runs (running).", "cache", "space", "reason")
+	abandonedDesc   = desc("tandem_abandoned_loads", "Loaders that were given up when their contexts ended, and still run.", perSpace...)
 	coalescedDesc   = desc("tandem_coalesced_total", "Callers who shared a read of this pod (scope pod), reads that waited for another pod's load (scope fleet).", "cache", "space", "scope")
 	setsDesc        = desc("tandem_sets_total", "Sets, by what became of their values: stored, or not (result dropped), since others invalidated the entry or Redis failed.", "cache", "space", "result")
 	deadDesc        = desc("tandem_dead_entries_total", "Values found in L2 that could not be used.", "cache", "space", "reason")
@@ -111,6 +113,7 @@ func (c *Cache) Collect(ch chan<- prometheus.Metric) {
 	c.mu.RUnlock()
 	for _, sp := range spaces {
 		sp.collect(count)
+		gauge(abandonedDesc, float64(sp.stuck.since(heedTime).count), sp.name)
 		usage := c.store.Usage(sp.number)
 		gauge(l1BytesDesc, float64(usage.Bytes), sp.name)
 		gauge(l1EntriesDesc, float64(usage.Entries), sp.name)
@@ -199,6 +202,9 @@ func (sp *space) collect(count func(*metric, uint64, ...string)) {
 	count(setsDesc, s.notSet.value(), sp.name, "dropped")
 	count(changedDesc, sp.trips.changed.value(), sp.name, "changed")
 	count(changedDesc, sp.trips.undecodable.value(), sp.name, "decode")
+	for why := range refusedCount {
+		count(refusedLoadDesc, s.refusedLoads[why].value(), sp.name, refusedTexts[why])
+	}
 	for why := range skipCount {
 		count(skippedDesc, s.skips[why].value(), sp.name, skipTexts[why])
 	}

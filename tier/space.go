@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/tandem-cache/tandem/local"
 	"github.com/tandem-cache/tandem/remote"
 )
@@ -39,7 +41,8 @@ type SpaceConfig[V any] struct {
 	Strategy Strategy
 
 	// Load reads one value from the source. It runs under a context of its own that outlives the caller's, keeps its values
-	// and ends after LoadTimeout. Its result is shared: nobody may change it afterwards. An error that is [ErrNotFound] is remembered, see
+	// and ends after LoadTimeout: Load must end with it. One that goes on keeps its place of MaxLoads, and until it has ended a further read
+	// that would load its entry gets [ErrStillRunning]. Its result is shared: nobody may change it afterwards. An error that is [ErrNotFound] is remembered, see
 	// NegativeTTL; others are not. It must not wait for Close, which waits for it. nil: LoadMany loads,
 	// of one identifier; without that, only GetWith does.
 	Load func(ctx context.Context, id string) (V, error)
@@ -176,7 +179,7 @@ func erase[V any](load func(context.Context, string) (V, error)) loader {
 // there is a SpaceConfig.Clone: do not change it. An L1 hit does not look at ctx, unless loads are under way, and allocates nothing.
 //
 // Its error is the loader's, wrapped; [ErrNotFound], also remembered; a [PanicError]; ctx's, when the caller leaves before the load ends;
-// [ErrCycle]; or [ErrClosed]. A Redis that fails is no error.
+// [ErrCycle]; [ErrStillRunning]; or [ErrClosed]. A Redis that fails is no error.
 //
 // A Get inside a loader hands to the entry being loaded all that its own entry depends on, and what is left of its life. After one that
 // fails, but for ErrNotFound, the entry being loaded is not stored.
@@ -288,10 +291,13 @@ type space struct {
 	tooLarge    sometimes
 	unstorable  sometimes
 	undecodable sometimes
-	sizes       meanSize  // of its values in L2
-	usual       usualTime // from asking for a lease until its value is in L2
-	entities    entitySet // what its loaders have depended on
-	strayed     sync.Once // logs the first dependency that came too late
+	sizes       meanSize            // of its values in L2
+	usual       usualTime           // from asking for a lease until its value is in L2
+	entities    entitySet           // what its loaders have depended on
+	strayed     sync.Once           // logs the first dependency that came too late
+	loads       *semaphore.Weighted // its share of Cache.loads, and
+	lone        *semaphore.Weighted // of Cache.lone
+	stuck       stuck
 	stats       spaceStats
 }
 
@@ -313,6 +319,8 @@ func (c *Cache) addSpace(sp *space) error {
 		}
 	}
 	sp.number = uint32(len(c.spaces))
+	sp.loads, sp.lone = semaphore.NewWeighted(share(c.cfg.MaxLoads)), semaphore.NewWeighted(share(maxLone(c.cfg.MaxLoads)))
+	c.several.Store(sp.number > 0)
 	sp.stats.init(c, sp)
 	d.spaces = append(d.spaces, sp)
 	c.spaces = append(c.spaces, sp)

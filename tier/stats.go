@@ -64,22 +64,32 @@ const (
 
 var reasonTexts = [reasonCount]string{"invalidated", "expired", "silent", "schema", "unreadable", "older", "sealed", "moved", "lease", "encode", "decode", "stale", "names", "size"}
 
+// Why a load was not begun.
+const (
+	refusedPlace   = iota // it found no place within its LoadTimeout
+	refusedRunning        // the key's loader was given up, and still runs
+	refusedCount
+)
+
+var refusedTexts = [refusedCount]string{"place", "running"}
+
 // spaceStats counts one space's reads in this pod.
 type spaceStats struct {
-	l1Hits      stripedCounter
-	l2Hits      counter            // by flights; those who joined are counted in joined
-	loads       counter            // started
-	failed      counter            // loads that ended in an error
-	absent      counter            // loads that found nothing
-	independent counter            // loads of values that depend on nothing
-	joined      counter            // callers who shared a flight of this pod
-	lone        counter            // loads without a lease, of flights
-	waited      counter            // flights that waited for another pod's load
-	set         counter            // Sets whose value was stored
-	notSet      counter            // Sets that only invalidated, or failed
-	skips       [skipCount]counter // reads that loaded without L2's answer
-	deaths      [reasonCount]counter
-	refused     [reasonCount]counter
+	l1Hits       stripedCounter
+	l2Hits       counter // by flights; those who joined are counted in joined
+	loads        counter // started
+	failed       counter // loads that ended in an error
+	absent       counter // loads that found nothing
+	independent  counter // loads of values that depend on nothing
+	joined       counter // callers who shared a flight of this pod
+	lone         counter // loads without a lease, of flights
+	refusedLoads [refusedCount]counter
+	waited       counter            // flights that waited for another pod's load
+	set          counter            // Sets whose value was stored
+	notSet       counter            // Sets that only invalidated, or failed
+	skips        [skipCount]counter // reads that loaded without L2's answer
+	deaths       [reasonCount]counter
+	refused      [reasonCount]counter
 
 	loadTime prometheus.Histogram
 	readTime [2]prometheus.Histogram // of flights, by the tier that answered

@@ -10,7 +10,7 @@ import (
 // watchEvery is how late a line in the log may be about what happens by itself.
 const watchEvery = time.Second
 
-// A watcher logs when L1 is not trusted any more, when a feed's spaces fall back, and when each of that is over. Both begin by the passing of
+// A watcher logs when L1 is not trusted any more, when a feed's spaces fall back, when loaders hang, and when each of that is over. They begin by the passing of
 // time: there is no call that could log it. One goroutine owns the fields.
 type watcher struct {
 	cache *Cache
@@ -44,6 +44,7 @@ func (w *watcher) run(ctx context.Context) {
 		case <-tick.C:
 			w.lookAtL1()
 			w.lookAtFeeds()
+			w.lookAtStuck()
 		}
 	}
 }

@@ -44,7 +44,7 @@ func mutations() []mutation {
 	var all []mutation
 	for _, of := range [][]mutation{
 		guardMutations, tableMutations, fullMutations, claimMutations, tickMutations, leaseMutations, busMutations, readMutations, invalidateMutations, setMutations,
-		flightMutations, feedMutations, sourceMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
+		flightMutations, stuckMutations, feedMutations, sourceMutations, routeMutations, nestMutations, valueMutations, indexMutations, keysMutations, entryMutations,
 		refuseMutations,
 	} {
 		all = append(all, of...)
