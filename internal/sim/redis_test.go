@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +15,8 @@ import (
 
 // A cluster is the Redis of a simulation: one master at a time.
 type cluster struct {
+	refuses bool // its user may not run INFO
+
 	mu     sync.Mutex // guards the fields below
 	master *miniredis.Miniredis
 	reigns int
@@ -23,8 +26,8 @@ type cluster struct {
 	running sync.WaitGroup // goroutines of connections
 }
 
-func newCluster() *cluster {
-	c := &cluster{}
+func newCluster(refuses bool) *cluster {
+	c := &cluster{refuses: refuses}
 	c.begin(nil)
 	return c
 }
@@ -41,7 +44,14 @@ func (c *cluster) begin(keys snapshot) {
 	defer c.mu.Unlock()
 	c.reigns++
 	identity := fmt.Sprintf("%040x", c.reigns)
-	m.Server().SetPreHook(func(p *server.Peer, cmd string, args ...string) bool { return answer(p, cmd, args, identity) })
+	if c.refuses {
+		identity = ""
+	}
+	var versioned versions
+	m.Server().SetPreHook(func(p *server.Peer, cmd string, args ...string) bool {
+		versioned.tell(cmd, args)
+		return answer(p, cmd, args, identity)
+	})
 	keys.restore(m)
 	old := c.master
 	c.master = m
@@ -53,7 +63,7 @@ func (c *cluster) begin(keys snapshot) {
 	}
 }
 
-// answer gives what miniredis does not: the identity of a server, and virtual time.
+// answer gives what miniredis does not: the identity of a server, or "" for a user who may not ask, and virtual time.
 func answer(p *server.Peer, cmd string, args []string, identity string) bool {
 	switch {
 	case cmd == "TIME":
@@ -61,6 +71,8 @@ func answer(p *server.Peer, cmd string, args []string, identity string) bool {
 		p.WriteLen(2)
 		p.WriteBulk(fmt.Sprint(now.Unix()))
 		p.WriteBulk(fmt.Sprint(now.Nanosecond() / 1000))
+	case cmd == "INFO" && identity == "":
+		p.WriteError("NOPERM this user has no permissions to run the 'info' command")
 	case cmd == "INFO" && len(args) == 1 && strings.EqualFold(args[0], "server"):
 		p.WriteBulk("run_id:" + identity + "\r\n")
 	case cmd == "INFO" && len(args) == 1 && strings.EqualFold(args[0], "replication"):
@@ -69,6 +81,25 @@ func answer(p *server.Peer, cmd string, args []string, identity string) bool {
 		return false
 	}
 	return true
+}
+
+// Versions let scripts find the constant that Redis has from 7.0 on, and miniredis has not: the digest of a script → that of the text
+// that is run in its place. A new master knows neither.
+type versions struct{ told sync.Map }
+
+func (v *versions) tell(cmd string, args []string) {
+	const constant = "redis.REDIS_VERSION_NUM"
+	digest := func(text string) string { return fmt.Sprintf("%x", sha1.Sum([]byte(text))) }
+	switch {
+	case cmd == "EVAL" && len(args) > 0 && strings.Contains(args[0], constant):
+		text := strings.ReplaceAll(args[0], constant, "0x00070000")
+		v.told.Store(digest(args[0]), digest(text))
+		args[0] = text // which is what the handler gets, too
+	case cmd == "EVALSHA" && len(args) > 0:
+		if other, ok := v.told.Load(args[0]); ok {
+			args[0] = other.(string)
+		}
+	}
 }
 
 func (c *cluster) close() {

@@ -38,7 +38,7 @@ type world struct {
 }
 
 func newWorld(seed uint64, eager bool) *world {
-	w := &world{seed: seed, dice: newDice(seed), cluster: newCluster()}
+	w := &world{seed: seed, dice: newDice(seed), cluster: newCluster(seed%8 == 6)}
 	w.source = newSource(w.dice)
 	w.source.eager, w.source.replica = eager, seed%4 == 3
 	n := 2 + int(seed%3)
