@@ -30,7 +30,7 @@ const maxFlushed = 4096
 //
 // The keys of a flushed space are removed from L2 without a tick or a message: they are dead, as the table knows. A value that was filled
 // since is removed with them, which is an eviction and outdates nobody's copy. As invalidations, a million keys would push all
-// else out of the tables of recent names.
+// else out of the tables of recent names. Those keys leave the indexes as well.
 func (c *Cache) delete(ctx context.Context, q KeyQuery, within string) (n KeyCount, err error) {
 	defer func() { err = keysError("delete", q, err) }()
 	w, err := c.newWalk(q, within)
@@ -44,11 +44,14 @@ func (c *Cache) delete(ctx context.Context, q KeyQuery, within string) (n KeyCou
 	if err := d.flush(ctx, c.spaceNames()); err != nil {
 		return n, err
 	}
-	for page, err := range d.pages(ctx) {
+	for keys, err := range d.scan(ctx, d.glob()) {
 		if err != nil {
 			return n, err
 		}
-		found, err := d.remove(ctx, page)
+		if err := d.forget(ctx, keys); err != nil {
+			return n, err
+		}
+		found, err := d.remove(ctx, d.matching(keys))
 		if err != nil {
 			return n, err
 		}

@@ -104,10 +104,21 @@ func (c *Cache) spaceNumbered(number uint32) *space {
 // pages yields the keys in L2 that match, of values and of markers, a page at a time and no faster than the query's rate.
 func (w *keyWalk) pages(ctx context.Context) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
+		for keys, err := range w.scan(ctx, w.pattern.glob()) {
+			if !yield(w.matching(keys), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// scan yields the keys in L2 that Redis matches with glob, tandem's own too, a page at a time and no faster than the query's rate.
+func (w *keyWalk) scan(ctx context.Context, glob string) iter.Seq2[[]string, error] {
+	return func(yield func([]string, error) bool) {
 		if w.cache.remote == nil {
 			return
 		}
-		scanner := w.cache.remote.Scanner(w.pattern.glob())
+		scanner := w.cache.remote.Scanner(glob)
 		for more := true; more; {
 			if err := w.pause(ctx, remote.ScanCount); err != nil {
 				yield(nil, err)
@@ -118,7 +129,7 @@ func (w *keyWalk) pages(ctx context.Context) iter.Seq2[[]string, error] {
 				keys, more, err = scanner.Next(ctx)
 				return err
 			})
-			if !yield(w.matching(keys), err) || err != nil {
+			if !yield(keys, err) || err != nil {
 				return
 			}
 			w.progress.Looked, w.progress.Total = scanner.Progress()
