@@ -1,4 +1,4 @@
-package cdc_test
+package tier_test
 
 import (
 	"maps"
