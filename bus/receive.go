@@ -44,7 +44,7 @@ func (r *receiver) catchUp(ctx context.Context) (err error) {
 			r.bus.stats.failedProbes.Add(1)
 			return err
 		}
-		if r.bus.blind.Load() && !(knew && r.subscribed) {
+		if r.bus.blind.Load() && (!knew || !r.subscribed) {
 			r.at = place{} // see begin
 		}
 		if !r.follows(head, missing) {

@@ -138,12 +138,12 @@ var busMutations = []mutation{
 	},
 	{
 		name: "bus-blind-without-subscription", rule: "where the server does not tell who it is, a pod without a subscription begins anew with each look at the head",
-		file: receiveFile, old: `!(knew && r.subscribed)`, new: `!knew`,
+		file: receiveFile, old: `(!knew || !r.subscribed)`, new: `!knew`,
 		pkg: "bus", run: "^TestForgottenBesideNoSubscription$",
 	},
 	{
 		name: "bus-blind-revoked", rule: "a pod begins anew when the server ceases to tell who it is",
-		file: receiveFile, old: `!(knew && r.subscribed)`, new: `!r.subscribed`,
+		file: receiveFile, old: `(!knew || !r.subscribed)`, new: `!r.subscribed`,
 		pkg: "bus", run: "^TestForgottenBesideNoSubscription$",
 	},
 	{
