@@ -97,10 +97,16 @@ func (f *following) drain(ctx context.Context, lsn string) error {
 		return err
 	}
 	return await(ctx, "drain the feed up to "+lsn, func() bool {
-		_, at, _ := strings.Cut(f.follower.Stats().Position, "/") // <system identifier>/<LSN>
-		reached, err := parseLSN(at)
+		reached, err := positionLSN(f.follower.Stats().Position)
 		return err == nil && reached >= end
 	})
+}
+
+// positionLSN returns the place in the log of a position of cdc/postgres, <system identifier>/<timeline>/<LSN>+<print>.
+func positionLSN(position string) (uint64, error) {
+	position, _, _ = strings.Cut(position, "+")
+	parts := strings.SplitN(position, "/", 3)
+	return parseLSN(parts[len(parts)-1])
 }
 
 // parseLSN reads PostgreSQL's "16/B374D848".

@@ -150,6 +150,7 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 	f.resume(ctx, from, server)
 	stream, err := f.open(ctx, from)
 	if err != nil {
+		f.leadsWithout(err)
 		return fmt.Errorf("cdc: open the source: %w", err)
 	}
 	f.opened(stream, from == "")
@@ -167,6 +168,14 @@ func (f *Follower) follow(ctx context.Context, retry *backoff) error {
 		s.routing.skip = skipper.Skip
 	}
 	return s.run(ctx, retry)
+}
+
+// leadsWithout notes that the source cannot be opened. A follower that has the lease does not stand by, whatever it did before: no other could
+// say what keeps the feed from being connected.
+func (f *Follower) leadsWithout(err error) {
+	if !f.cfg.Source.Exclusive() && !errors.Is(err, ErrBusy) {
+		f.count(func(s *Stats) { s.Standby = false })
+	}
 }
 
 // readCheckpoint returns the feed's checkpoint. That it is another source's is an error, and told apart from others by foreign: it is found

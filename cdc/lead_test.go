@@ -47,6 +47,30 @@ func TestLease(t *testing.T) {
 	})
 }
 
+// A follower that has the lease and cannot open the source says so: while it took itself for one that stands by, nobody did, and the feed was
+// silent without a reason.
+func TestLeaderThatCannotOpenIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, batch("a"))
+		w.shared = true
+		w.leader, w.leads = "somebody", time.Now().Add(time.Hour)
+		f, stop := run(t, w.config())
+		defer stop()
+		nap(3 * time.Second)
+		if st := f.Stats(); !st.Standby {
+			t.Fatalf("%+v; want it to stand by while another has the lease", st)
+		}
+		w.set(func() { w.leader, w.hook = "", failing("open", errDown) })
+		nap(5 * time.Second)
+		if st := f.Stats(); st.Standby || !strings.Contains(st.Problem, errDown.Error()) {
+			t.Errorf("%+v; want its problem", st)
+		}
+		if n := len(w.reports); n == 0 {
+			t.Error("it reports nothing")
+		}
+	})
+}
+
 // A source that takes longer to open than the lease lasts is not taken from the follower that opens it: else two would take turns, and each
 // would lose the lease while it opens.
 func TestLeaseWhileTheSourceOpens(t *testing.T) {

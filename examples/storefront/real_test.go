@@ -164,7 +164,7 @@ func TestRights(t *testing.T) {
 	db.wantRefused(url, "logical replication", "ALTER ROLE … REPLICATION")
 	db.exec(`ALTER ROLE shop REPLICATION`)
 	db.exec(`REVOKE CREATE ON DATABASE postgres FROM shop`)
-	db.wantRefused(url, "create publication", "CREATE on the database")
+	db.wantRefused(url, "the publication is missing", "CREATE on the database")
 	db.exec(`GRANT CREATE ON DATABASE postgres TO shop`)
 	startShop(t, config{pods: 1, databaseURL: url}).await("/catalog/static/jp", `"JPY"`)
 }
