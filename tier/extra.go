@@ -46,6 +46,25 @@ func lifeOf(e *local.Entry) time.Duration {
 	return e.Expires
 }
 
+// size is about what x takes in memory; the feeds are there once. It may be asked of nil.
+func (x *extra) size() int64 {
+	if x == nil {
+		return 0
+	}
+	return local.SizeOf(extra{original: x.original})
+}
+
+// noteAlone says that e was loaded without a lease. Where there is no L2, nobody asks. Nobody else has e yet.
+func (sp *space) noteAlone(e *local.Entry) {
+	if sp.cache.remote == nil {
+		return
+	}
+	before := extraOf(e).size()
+	x := addExtra(e)
+	x.alone = true
+	e.Cost += x.size() - before
+}
+
 // isAlone may be asked of nil.
 func (x *extra) isAlone() bool { return x != nil && x.alone }
 

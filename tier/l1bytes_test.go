@@ -63,6 +63,7 @@ func TestL1BytesIsMemory(t *testing.T) {
 	}
 	check(t, shapes)
 	check(t, map[string]func(n int) string{"strings": func(n int) string { return words(10 + n*10) }, "short strings": func(n int) string { return words(n % 9) }})
+	check(t, map[string]func(n int) string{"watched strings": func(n int) string { return words(10 + n*3) }})
 	check(t, map[string]func(n int) []byte{"bytes": func(n int) []byte { return []byte(words(1 + n*50)) }})
 	check(t, map[string]func(n int) int{"ints": func(n int) int { return n }})
 	check(t, map[string]func(n int) []int32{"a list of numbers": func(n int) []int32 { return make([]int32, n*5) }})
@@ -109,7 +110,7 @@ func check[V any](t *testing.T, shapes map[string]func(n int) V) {
 			}
 			t.Run(fmt.Sprintf("%s/decoded=%v", name, decoded), func(t *testing.T) {
 				const l1 = 2 << 20
-				c := openCache(t, tier.Config{L1Bytes: l1, CheckRoundTrip: decoded})
+				c := openCache(t, tier.Config{L1Bytes: l1, CheckRoundTrip: decoded, DetectMutation: strings.HasPrefix(name, "watched")})
 				dice := rand.New(rand.NewPCG(1, 2))
 				s := newSpace(t, c, tier.SpaceConfig[V]{
 					Name: "test:value", Strategy: tier.CDC("feed"),

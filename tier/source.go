@@ -49,7 +49,7 @@ func (sp *space) made(id string, began reading, r loaded, held *lease) fetched {
 	e, env := sp.enter(id, began, r)
 	switch {
 	case held == nil || held.unfilled:
-		addExtra(e).alone = true
+		sp.noteAlone(e)
 	case env != nil:
 		env.Token = held.hold.Token
 		held.env = env
@@ -120,6 +120,7 @@ func (sp *space) entryCost(e *local.Entry) int64 {
 		cost -= local.SizeOf(feed.Text)
 	}
 	cost -= local.SizeOf(sp.spaceName.Text)
+	cost += extraOf(e).size()
 	if sp.cost != nil && !isAbsent(e.Value) {
 		return cost + sp.costOf(e.Value)
 	}
