@@ -11,6 +11,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
+
+	"github.com/tandem-cache/tandem/internal/script"
 )
 
 // A cluster is the Redis of a simulation: one master at a time.
@@ -48,9 +50,10 @@ func (c *cluster) begin(keys snapshot) {
 		identity = ""
 	}
 	var versioned versions
+	var encoded encodings
 	m.Server().SetPreHook(func(p *server.Peer, cmd string, args ...string) bool {
 		versioned.tell(cmd, args)
-		return answer(p, cmd, args, identity)
+		return encoded.answer(p, cmd, args) || answer(p, cmd, args, identity)
 	})
 	keys.restore(m)
 	old := c.master
@@ -83,16 +86,38 @@ func answer(p *server.Peer, cmd string, args []string, identity string) bool {
 	return true
 }
 
-// Versions let scripts find the constant that Redis has from 7.0 on, and miniredis has not: the digest of a script → that of the text
-// that is run in its place. A new master knows neither.
+// Encodings tell which strings are raw in memory, which miniredis does not: those that were appended to on this master. What a new master has
+// got from another is not.
+type encodings struct{ appended sync.Map }
+
+func (e *encodings) answer(p *server.Peer, cmd string, args []string) bool {
+	switch {
+	case len(args) == 0:
+	case cmd == "APPEND":
+		e.appended.Store(args[0], true)
+	case cmd == "SET" || cmd == "DEL":
+		e.appended.Delete(args[0])
+	case cmd == "OBJECT" && len(args) == 2 && strings.EqualFold(args[0], "encoding"):
+		if _, ok := e.appended.Load(args[1]); ok {
+			p.WriteBulk("raw")
+		} else {
+			p.WriteBulk("embstr")
+		}
+		return true
+	}
+	return false
+}
+
+// Versions let miniredis run scripts for Redis 7.0 and later: those that look for the constant of its version, and those whose first line has
+// flags. The digest of a script → that of the text that is run in its place. A new master knows neither.
 type versions struct{ told sync.Map }
 
 func (v *versions) tell(cmd string, args []string) {
 	const constant = "redis.REDIS_VERSION_NUM"
 	digest := func(text string) string { return fmt.Sprintf("%x", sha1.Sum([]byte(text))) }
 	switch {
-	case cmd == "EVAL" && len(args) > 0 && strings.Contains(args[0], constant):
-		text := strings.ReplaceAll(args[0], constant, "0x00070000")
+	case cmd == "EVAL" && len(args) > 0 && (strings.Contains(args[0], constant) || strings.HasPrefix(args[0], script.AllowOOM)):
+		text := strings.ReplaceAll(strings.TrimPrefix(args[0], script.AllowOOM), constant, "0x00070000")
 		v.told.Store(digest(args[0]), digest(text))
 		args[0] = text // which is what the handler gets, too
 	case cmd == "EVALSHA" && len(args) > 0:
