@@ -111,6 +111,11 @@ var valueMutations = []mutation{
 		pkg: "tier", run: "^TestL1BytesIsMemory$",
 	},
 	{
+		name: "l1-bytes-extra-unmeasured", rule: "what few entries carry besides counts for L1Bytes",
+		file: "tier/source.go", old: "\tcost += extraOf(e).size()\n", new: "",
+		pkg: "tier", run: "^TestL1BytesIsMemory$",
+	},
+	{
 		name: "l1-size-unbounded", rule: "measuring a large value costs no more than measuring a sample of it",
 		file: "local/size.go", old: `(seen == 0 || s.left > 0) {`, new: `seen >= 0 {`,
 		pkg: "local", run: "^TestSizeOfIsBounded$",
