@@ -265,6 +265,8 @@ func TestLoadDuringAResyncIsFlushed(t *testing.T) {
 		if err := b.Invalidate(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Second)
+		synctest.Wait() // nobody of b reads the counter now, and the next to do so is its resync
 		server.FlushAll()
 		a := newLinkedPod(t, &link{redis: server}, src)
 
