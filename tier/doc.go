@@ -26,7 +26,8 @@
 //   - Concurrent misses of one key share one load, in a pod and, with Redis, across pods. The load outlives the caller who
 //     started it; each caller leaves on its own context; a panic or Goexit in a loader is an error for all of them.
 //   - A Redis that is down, slow or frozen is no error: the read goes to the loader after at most Config.RemoteTimeout a call;
-//     after three failures in a row, most reads do not ask it at all.
+//     after three failures, each of a read begun after the one before had failed, no read asks it until a prober in the background
+//     has had an answer.
 //   - While a pod does not hear the bus, its L1 does not answer.
 //   - What a loader reads through spaces of the same cache outdates its value, too: each name at its own tick, and it lives no longer than they
 //     do. Loaders that wait for each other get [ErrCycle], and loads inside loads do not wait for MaxLoads.
