@@ -224,7 +224,7 @@ func TestUntrustedJoinerTakesNothingOld(t *testing.T) {
 	})
 }
 
-// A stepper is a hook of a client that fails GETs while it is told to, and calls back once before the counter is read.
+// A stepper is a hook of a client that fails GETs and pipelines while it is told to, and calls back once before the counter is read.
 type stepper struct {
 	failing atomic.Bool
 	before  atomic.Pointer[func()]
@@ -247,8 +247,17 @@ func (s *stepper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (*stepper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+func (s *stepper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if !s.failing.Load() {
+			return next(ctx, cmds)
+		}
+		err := errors.New("refused")
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+		return err
+	}
 }
 
 // The counter is lost and made anew below what b has heard. What b loads without a lease before it has raised the counter is flushed.
