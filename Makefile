@@ -5,7 +5,7 @@ GOVULNCHECK_VERSION   := v1.9.0
 
 # To be set on the command line: the time limit of one package's tests, which
 # benchmarks run and how often (ten for benchstat), and how long each fuzz test.
-TEST_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 25m
 BENCH        ?= .
 BENCH_COUNT  ?= 1
 FUZZ_TIME    ?= 30s
