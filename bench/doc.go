@@ -27,7 +27,7 @@
 //
 // -suite start and -suite stall are of pods that begin and end, with the defaults of the cache.
 //
-// "start": the caches of 30 processes are opened together, and each reads the same 100 keys at once, first with an empty L2 (cold), then, opened
+// "start": the caches of 30 processes are opened together, and each reads the same 100 keys simultaneously, first with an empty L2 (cold), then, opened
 // anew, with a full one (warm). It fails above 1.05 loads a key, and above none where L2 is warm.
 //
 // "stall": a pod is ended in the middle of a load for which the others wait, by SIGKILL, SIGSTOP and SIGTERM, which it does not catch. The stall

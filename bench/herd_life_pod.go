@@ -61,7 +61,7 @@ func (p *lifePod) handle(ctx context.Context, m message) (any, error) {
 	case "shut":
 		p.shut(ctx)
 		return "shut", nil
-	case "all": // opens, and reads all identifiers at once
+	case "all": // opens, and reads all identifiers simultaneously
 		name, keys, _ := cutLast(text)
 		return p.all(ctx, name, keys)
 	case "get":

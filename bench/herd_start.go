@@ -28,7 +28,7 @@ type startKind struct {
 	TookMS   float64 `json:"answered_ms"` // from the word to start until the last pod has all values
 }
 
-// herdStart opens the caches of all pods simultaneously, each of which reads all keys at once: with nothing in L2, and then with all values.
+// herdStart opens the caches of all pods simultaneously, each of which reads all keys in parallel: with nothing in L2, and then with all values.
 func herdStart(ctx context.Context, o herdOptions, addr string) (r *startReport, err error) {
 	configs := make([]podConfig, o.pods)
 	for i := range configs {

@@ -425,7 +425,7 @@ func TestJournalIsBounded(t *testing.T) {
 	}
 }
 
-// users are the rules of who may run INFO and who may not.
+// users are the rules of users that may run INFO, and of those that may not.
 var users = map[string]string{"may run INFO": "+info", "may not": "-info"}
 
 // startFor starts a server with the user app.

@@ -135,7 +135,7 @@ func (s *session) cover(ctx context.Context) error {
 	return s.put(ctx, &work{flush: noCheckpoint, refused: make(map[int]struct{})})
 }
 
-// put takes w to the cache, and the checkpoint behind it: at once, or after the settle time.
+// put takes w to the cache, and the checkpoint behind it: immediately, or after the settle time.
 func (s *session) put(ctx context.Context, w *work) error {
 	var err error
 	if s.f.cfg.Settle == 0 {

@@ -37,7 +37,7 @@ type bucketState struct {
 
 func bucketWorld() world {
 	return model[bucketState]{
-		name: "bucket", about: "a bucket of Redis's table that overflows, is evicted and made again by two pods at once",
+		name: "bucket", about: "a bucket of Redis's table that overflows, is evicted and made again by two pods simultaneously",
 		start:  bucketState{bucket: bucket{kind: bucketMade, floor: 1}, counter: 1},
 		next:   bucketNext,
 		broken: func(s bucketState) string { return s.wrong },
